@@ -1,0 +1,1 @@
+"""The edges: one package per platform, the composition root and the commands."""
