@@ -1,0 +1,140 @@
+"""The boundary to a chat platform: what the core asks of it, and what it may know about it.
+
+An adapter translates and connects; it keeps no history, decides nothing about answers and never
+retries a post by itself. Errors leave it as `PlatformError`s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import Protocol
+
+from core.messages import Attachment, Author, ConversationId, Event, Message, Place
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a platform can do, as data."""
+
+    platform: str
+    can_edit: bool = True
+    can_delete_members_messages: bool = False
+    can_post_privately: bool = True
+    part_limit: int = 2000
+    """Characters of one part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an answer goes, with everything its adapter needs after a restart."""
+
+    conversation: ConversationId
+    place: Place
+    reply_to: str | None = None
+    """The platform id of the question."""
+    handle: str | None = None
+    asker: Author | None = None
+    is_only_for_asker: bool = False
+    """Show it to the asker alone where the platform can (ephemeral): at most once."""
+    is_new_thread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One platform message that carries some of an answer."""
+
+    turn: str
+    index: int
+    text: str
+    """Ready for the platform: escaped, within the limit."""
+    is_last: bool = True
+    """The answer's newest part: the one that carries buttons."""
+    is_final: bool = False
+    """The text will not grow any more."""
+    has_feedback: bool = False
+    """An answer of the model: may be rated and regenerated."""
+
+    @property
+    def key(self) -> str:
+        """The idempotency key: the same for every attempt to post this part."""
+        return f"{self.turn}/{self.index}"
+
+
+class Urgency(IntEnum):
+    """Who gets a scarce slot first."""
+
+    FINAL = 0
+    POST = 1
+    EDIT = 2
+
+
+class Activity(Enum):
+    """What members see the assistant doing."""
+
+    WORKING = "working"
+    IDLE = "idle"
+
+
+class Intake(Protocol):
+    """What the core offers to an adapter."""
+
+    async def accept(self, event: Event) -> bool:
+        """Store the event; return when it is durable. False: it was there already.
+
+        Raises StoreError when it could not be stored: the platform must then not be acknowledged.
+        """
+
+    async def conversation_of(self, place: Place, message_id: str) -> ConversationId | None:
+        """The conversation that holds this platform message, the assistant's own parts included."""
+
+    async def recall(self, key: str) -> str | None:
+        """Read what `remember` stored: an adapter's own small state (a session, a hash)."""
+
+    async def remember(self, key: str, value: str) -> None:
+        """Keep an adapter's own small state across restarts."""
+
+    def unreadable(self, platform: str, why: str) -> None:
+        """Count and log a payload that could not be translated."""
+
+
+class Adapter(Protocol):
+    """One platform. `render` splits an answer into parts' texts: pure, lossless, within limits."""
+
+    capabilities: Capabilities
+    render: Callable[[str], Sequence[str]]
+
+    async def run(self, intake: Intake) -> None:
+        """Connect and translate events until cancelled; then stop taking events in.
+
+        Calls (post, edit...) still work until the event loop's `close` of the adapter's session.
+        Raises CredentialsRejected or ConfigError when it can never work.
+        """
+
+    async def pace(self, target: Target, urgency: Urgency, message_id: str | None) -> None:
+        """Return when a post (message_id None) or an edit fits the platform's limits.
+
+        Cancellable: a draft that waits here is overtaken by its final version.
+        """
+
+    async def post(self, target: Target, part: Part) -> str:
+        """Create the part's message; return its platform id. Raises PlatformError."""
+
+    async def edit(self, target: Target, message_id: str, part: Part) -> None:
+        """Make the message show the part. Idempotent. Raises PlatformError."""
+
+    async def withdraw(self, target: Target, message_id: str) -> None:
+        """Delete one of our own messages. Idempotent. Raises PlatformError."""
+
+    async def find(self, target: Target, part: Part, since: float) -> str | None:
+        """The platform id of a part whose post has an unknown outcome; None: it is not there."""
+
+    async def indicate(self, target: Target, activity: Activity) -> None:
+        """Show or clear "working"; never raises for a platform that can't."""
+
+    def backfill(self, target: Target, limit: int) -> AsyncIterator[Message]:
+        """Messages before the question in its thread or reply chain, oldest first, at most `limit`."""
+
+    async def fetch(self, attachment: Attachment, limit: int) -> bytes:
+        """Download a file of at most `limit` bytes. Raises AttachmentRejected, PlatformError."""
