@@ -1,3 +1,3 @@
-"""The platform-neutral core: history, moderation, completions, durability. Imports no platform SDK."""
+"""The platform-neutral core: durability, history, moderation, completions."""
 
 __version__ = "0.1.0"

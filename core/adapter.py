@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import Protocol
+from typing import Protocol, Self
 
 from core.messages import Attachment, Author, ConversationId, Event, Message, Place
 
@@ -100,15 +100,24 @@ class Intake(Protocol):
 
 
 class Adapter(Protocol):
-    """One platform. `render` splits an answer into parts' texts: pure, lossless, within limits."""
+    """One platform. `render` splits an answer into parts' texts: pure, lossless, within limits.
+
+    An async context manager: calls work inside it, `run` or not, so that answers can still be
+    finished after the intake has stopped.
+    """
 
     capabilities: Capabilities
     render: Callable[[str], Sequence[str]]
 
-    async def run(self, intake: Intake) -> None:
-        """Connect and translate events until cancelled; then stop taking events in.
+    async def __aenter__(self) -> Self:
+        """Open the sessions that calls need and check the credentials."""
 
-        Calls (post, edit...) still work until the event loop's `close` of the adapter's session.
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close everything."""
+
+    async def run(self, intake: Intake) -> None:
+        """Connect and hand events to the intake until cancelled, which ends the intake only.
+
         Raises CredentialsRejected or ConfigError when it can never work.
         """
 
@@ -134,7 +143,7 @@ class Adapter(Protocol):
         """Show or clear "working"; never raises for a platform that can't."""
 
     def backfill(self, target: Target, limit: int) -> AsyncIterator[Message]:
-        """Messages before the question in its thread or reply chain, oldest first, at most `limit`."""
+        """What stands before the question in its thread or reply chain, oldest first."""
 
     async def fetch(self, attachment: Attachment, limit: int) -> bytes:
         """Download a file of at most `limit` bytes. Raises AttachmentRejected, PlatformError."""

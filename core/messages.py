@@ -65,7 +65,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, tag="post"):
     """It asks the assistant: a mention, a direct message, a reply in the assistant's thread."""
     attachments: tuple[Attachment, ...] = ()
     quoted: str = ""
-    """Text that came with the post but is not the author's: a forward, a quote, a shared message."""
+    """Text that came with the post but is not the author's own: a forward, a quote."""
     parent: str | None = None
     """The message this one replies to, where the platform says so."""
     client_id: str | None = None
