@@ -63,6 +63,9 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, tag="post"):
     """Mentions, channels and emoji already replaced by their names."""
     is_addressed: bool = False
     """It asks the assistant: a mention, a direct message, a reply in the assistant's thread."""
+    is_follow_up: bool = False
+    """A reply in a thread or chain that mentions nobody else: it asks the assistant if the
+    assistant has already answered in this conversation."""
     attachments: tuple[Attachment, ...] = ()
     quoted: str = ""
     """Text that came with the post but is not the author's own: a forward, a quote."""
