@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
@@ -159,7 +159,7 @@ def run(connection: sqlite3.Connection, op: Op[T]) -> T:
     rows: list[Row] | None = None
     while True:
         try:
-            step = op.send(cast("list[Row]", rows)) if rows is not None else next(op)
+            step = next(op) if rows is None else op.send(rows)
         except StopIteration as stop:
             return cast("T", stop.value)
         try:
@@ -225,4 +225,5 @@ async def _in_thread(
     connection: aiosqlite.Connection, function: Callable[..., T], *args: object
 ) -> T:
     # One hop for a whole batch; aiosqlite has no public way to run a function in its thread.
-    return cast("T", await connection._execute(function, connection._conn, *args))  # noqa: SLF001
+    execute: Callable[..., Awaitable[T]] = connection._execute  # noqa: SLF001
+    return await execute(function, connection._conn, *args)  # noqa: SLF001

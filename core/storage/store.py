@@ -71,7 +71,8 @@ class Store(Protocol):
         """Finish what was submitted, then close."""
 
     def submit(self, op: Op[T]) -> Write[T]:
-        """Queue a write; operations of one process run in the order of their submission."""
+        """Queue a write. An exclusive store runs writes in the order of their submission; in a
+        shared one, wait for the write that another depends on."""
 
     async def write(self, op: Op[T]) -> T:
         """Submit and wait until it is durable. Raises StoreError, or what the operation raised."""

@@ -1,0 +1,50 @@
+-- name: accept
+INSERT INTO inbox (platform, workspace, channel, message, kind, version, client_id, lane,
+                   position, payload, state, received_at)
+VALUES (:platform, :workspace, :channel, :message, :kind, :version, :client_id, :lane,
+        :position, :payload, 'queued', :now)
+ON CONFLICT DO NOTHING
+RETURNING id
+
+-- name: waiting
+SELECT count(*) AS waiting FROM inbox WHERE lane = :lane AND state = 'queued'
+
+-- name: open_lanes
+SELECT lane FROM inbox WHERE state <> 'done'
+UNION
+SELECT lane FROM turns WHERE state <> 'done'
+
+-- name: open_rows
+SELECT id, payload, state, turn FROM inbox
+WHERE lane = :lane AND state <> 'done'
+ORDER BY position, id
+
+-- name: take
+UPDATE inbox SET state = 'taken', turn = :turn WHERE id = :id AND state <> 'done'
+
+-- name: finish
+UPDATE inbox SET state = 'done', payload = '' WHERE id = :id
+
+-- name: forget
+DELETE FROM inbox WHERE state = 'done' AND received_at < :before
+
+-- name: claim
+INSERT INTO leases (lane, owner, fence, expires_at) VALUES (:lane, :owner, 1, :expires_at)
+ON CONFLICT (lane) DO UPDATE
+SET owner = excluded.owner, fence = leases.fence + 1, expires_at = excluded.expires_at
+WHERE leases.owner = excluded.owner OR leases.expires_at < :now
+RETURNING fence
+
+-- name: renew
+UPDATE leases SET expires_at = :expires_at WHERE owner = :owner AND expires_at > :now
+
+-- name: release
+UPDATE leases SET expires_at = 0 WHERE lane = :lane AND owner = :owner AND fence = :fence
+
+-- name: fence
+SELECT fence FROM leases WHERE lane = :lane
+
+-- name: epoch
+INSERT INTO leases (lane, owner, fence, expires_at) VALUES ('', :owner, 1, 0)
+ON CONFLICT (lane) DO UPDATE SET owner = excluded.owner, fence = leases.fence + 1
+RETURNING fence

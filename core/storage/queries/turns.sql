@@ -1,0 +1,39 @@
+-- name: begin
+INSERT INTO turns (id, lane, conversation, state, attempt, fence, target, question,
+                   created_at, updated_at)
+VALUES (:id, :lane, :conversation, 'running', 1, :fence, :target, 0, :now, :now)
+ON CONFLICT (id) DO UPDATE
+SET attempt = turns.attempt + 1, fence = excluded.fence, updated_at = excluded.updated_at
+WHERE turns.state <> 'done' AND turns.fence <= excluded.fence
+RETURNING attempt
+
+-- name: set_question
+UPDATE turns SET question = :question WHERE id = :id
+
+-- name: finish_text
+UPDATE turns SET state = 'finished', text = :text, reply = :reply, outcome = :outcome,
+                 updated_at = :now
+WHERE id = :id AND fence = :fence AND state <> 'done'
+RETURNING id
+
+-- name: complete
+UPDATE turns SET state = 'done', outcome = :outcome, updated_at = :now
+WHERE id = :id AND fence = :fence AND state <> 'done'
+RETURNING id
+
+-- name: open_turns
+SELECT id, state, attempt, target, question, text, reply, outcome, created_at
+FROM turns WHERE lane = :lane AND state <> 'done'
+ORDER BY created_at, id
+
+-- name: get
+SELECT id, lane, conversation, state, outcome, attempt, target, question, text, created_at
+FROM turns WHERE id = :id
+
+-- name: answers_to
+SELECT DISTINCT t.id, t.state, t.outcome, t.target, t.question FROM turns t JOIN inbox i ON i.turn = t.id
+WHERE i.platform = :platform AND i.workspace = :workspace AND i.channel = :channel
+  AND i.message = :message AND i.kind = 'post'
+
+-- name: set_outcome
+UPDATE turns SET outcome = :outcome, updated_at = :now WHERE id = :id
