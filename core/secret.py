@@ -1,10 +1,32 @@
-"""Credentials and how they are kept out of everything that people read."""
+"""Credentials, and how they are kept out of everything that people read."""
 
 from __future__ import annotations
 
 import hmac
+import re
 from typing import NoReturn
 from urllib.parse import urlsplit
+
+_TOKENS = re.compile(
+    r"""
+      (?P<before>\bBearer\ +) [\w.~+/=-]{8,}
+    | (?P<scheme>\b(?:Bot|Basic)\ +) [\w.~+/=-]{20,}
+    | (?P<user>://[^\s/:@]*:) [^\s/@]+ (?=@)
+    | (?P<query>[?&](?:access_token|api_key|key|ticket|token)=) [^\s&"']+
+    | (?P<path>/(?:webhooks|interactions)/\d+/|hooks\.slack\.com/[\w-]+/) [\w/-]{16,}
+    | (?P<token>
+          \b xox[a-z](?:\.xox[a-z])?-[\w-]{6,}
+        | \b xapp-[\w-]{6,}
+        | \b (?:sk|rk|pk|gsk|csk|xai|pplx|nvapi|hf|r8|ghp)[-_][\w-]{16,}
+        | \b AIza[\w-]{30,}
+        | (?<![\w.-]) [A-Za-z\d_-]{23,30} \. [\w-]{6,7} \. [\w-]{27,}
+        | (?<![\w.-]) eyJ[\w-]{10,} \. eyJ[\w-]{10,} \. [\w-]*
+      )
+    """,
+    re.VERBOSE | re.ASCII,
+)
+"""Headers, passwords in URLs, keys in queries, webhook addresses; tokens of Slack, of model
+endpoints and of Discord (https://discord.com/developers/docs/reference#authentication), JWTs."""
 
 
 class Secret:
@@ -23,7 +45,7 @@ class Secret:
         return self._value
 
     def __str__(self) -> str:
-        return "***" + (self._value[-4:] if len(self._value) > 12 else "")
+        return ellipsis_of(self._value)
 
     def __repr__(self) -> str:
         return f"Secret({str(self)!r})"
@@ -40,9 +62,14 @@ class Secret:
         raise TypeError("a secret is never serialised")
 
 
-def same_origin(left: str, right: str) -> bool:
-    """Both URLs have the same scheme, host and port."""
-    return urlsplit(left)[:2] == urlsplit(right)[:2]
+def ellipsis_of(credential: str) -> str:
+    """What may be seen of a credential: the end of a long one, to tell two apart."""
+    return "***" + (credential[-4:] if len(credential) > 12 else "")
+
+
+def mask(text: str) -> str:
+    """The text with everything masked that has the form of a credential."""
+    return _TOKENS.sub(_masked, text)
 
 
 def mask_url(url: str) -> str:
@@ -52,3 +79,15 @@ def mask_url(url: str) -> str:
         return url
     user, _, host = parts.netloc.rpartition("@")
     return parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}").geturl()
+
+
+def same_origin(left: str, right: str) -> bool:
+    """Both URLs have the same scheme, host and port."""
+    return urlsplit(left)[:2] == urlsplit(right)[:2]
+
+
+def _masked(found: re.Match[str]) -> str:
+    if found["token"]:
+        return ellipsis_of(found["token"])
+    kept = next(filter(None, found.group("before", "scheme", "user", "query", "path")))
+    return f"{kept}***"
