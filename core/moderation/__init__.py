@@ -1,0 +1,47 @@
+"""Moderation of what members write and of what the bot answers.
+
+    check_local / check_all   terms and expressions, synchronous, before anything else
+    score / score_all         a remote scorer under the policy's thresholds
+    gate                      the same two for an answer that is still being written
+
+A verdict only says; what is done about it is the pipeline's and the adapters' affair.
+"""
+
+from __future__ import annotations
+
+from core.moderation.facade import Moderation
+from core.moderation.gate import StreamGate, Violation
+from core.moderation.policy import Policy, Threshold
+from core.moderation.rules import LocalRules, RuleSpec
+from core.moderation.scorer import (
+    ModerationEndpoint,
+    OpenAIScorer,
+    Scored,
+    Scorer,
+    ScorerSettings,
+    Unchecked,
+)
+from core.moderation.verdicts import Decision, Hit, Verdict, merge, merge_all
+from core.moderation.word_files import load_rules
+
+__all__ = [
+    "Decision",
+    "Hit",
+    "LocalRules",
+    "Moderation",
+    "ModerationEndpoint",
+    "OpenAIScorer",
+    "Policy",
+    "RuleSpec",
+    "Scored",
+    "Scorer",
+    "ScorerSettings",
+    "StreamGate",
+    "Threshold",
+    "Unchecked",
+    "Verdict",
+    "Violation",
+    "load_rules",
+    "merge",
+    "merge_all",
+]

@@ -1,0 +1,220 @@
+"""The streaming gate: lets an answer out as it is written, and nothing that breaks a rule.
+
+    feed(delta) -> text that the local rules let out      finish() -> the rest
+    clear()     -> text that the remote scorer let out too
+
+For terms it holds back only an ending that may still become one, and rescans only what it holds.
+Expressions are judged when their token is over, so the last token is held. Where a redacting rule
+hits, the text comes out masked; a refusing or holding one raises Violation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+
+from core.errors import TalkwardenError
+from core.moderation.folding import Folded, encodable, fold
+from core.moderation.rules import LocalRules
+from core.moderation.verdicts import STRICTNESS, Hit, Verdict, from_hits, mask, merge
+
+MAX_TOKEN = 256
+"""Characters of an unfinished token that are held; one that is longer comes out at its front."""
+REGEX_CONTEXT = 256
+"""Released characters that an expression still sees."""
+SCORE_CONTEXT = 500
+"""Released characters that the scorer still sees."""
+
+# a token ends at white space and at each character of the scripts written without it
+_TOKEN_END = re.compile(r"[\s\u2e80-\ua4cf\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+
+Score = Callable[[str], Awaitable[Verdict]]
+
+
+class Violation(TalkwardenError):
+    """The answer breaks a rule, so it stops here."""
+
+    def __init__(self, verdict: Verdict, *, late: bool) -> None:
+        super().__init__(f"moderation: {verdict.decision} ({verdict.reason})")
+        self.verdict = verdict
+        """Of the whole answer so far; its spans count from the answer's first character."""
+        self.late = late
+        """Part of what is wrong was let out before it could be known: withdraw it."""
+
+
+class StreamGate:
+    """One answer's way out; not shared between answers."""
+
+    __slots__ = (
+        "_held", "_hits", "_judged", "_last", "_let_out", "_lock", "_masks", "_ready", "_remote",
+        "_rules", "_score", "_scored", "_seen", "_stopped",
+    )  # fmt: skip
+
+    def __init__(self, rules: LocalRules, score: Score | None = None) -> None:
+        self._rules = rules
+        self._score = score
+        self._held = ""
+        self._last = ""
+        self._seen = ""
+        self._let_out = 0
+        self._judged = 0
+        self._masks: list[tuple[int, int]] = []
+        self._hits: dict[Hit, None] = {}
+        self._remote: Verdict | None = None
+        self._stopped: Violation | None = None
+        self._ready: list[str] = []
+        self._scored = ""
+        self._lock = asyncio.Lock()
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of everything fed and scored so far."""
+        local = from_hits(list(self._hits))
+        return local if self._remote is None else merge(local, self._remote)
+
+    @property
+    def held(self) -> int:
+        """Characters that are held back by the local rules."""
+        return len(self._held)
+
+    def feed(self, text: str) -> str:
+        """Take the next piece, give what may be seen now; raises Violation."""
+        return self._advance(text, final=False)
+
+    def finish(self) -> str:
+        """The answer is over: give what was held; raises Violation."""
+        return self._advance("", final=True)
+
+    async def clear(self) -> str:
+        """What the local rules let out since the last call, once the scorer has judged it.
+
+        Without a scorer it returns at once. Cancelled, it loses nothing: the next call takes the
+        text up. Raises Violation.
+        """
+        async with self._lock:
+            if self._stopped is not None:
+                raise self._stopped
+            pieces = len(self._ready)
+            text = "".join(self._ready[:pieces])
+            if text and self._score is not None:
+                verdict = await self._score(self._scored + text)
+                self._remote = merge(self._remote, verdict) if self._remote else verdict
+                if not verdict.is_allowed:
+                    raise self._stop(late=bool(self._scored))
+                self._scored = (self._scored + text)[-SCORE_CONTEXT:]
+            del self._ready[:pieces]
+            return text
+
+    def _advance(self, text: str, *, final: bool) -> str:
+        if self._stopped is not None:
+            raise self._stopped
+        if not self._rules:
+            self._let_out += len(text)
+            return self._release(text)
+        held = self._held + text
+        folded = fold(held)
+        hold = self._scan_terms(folded, len(self._held), len(held), final=final)
+        if self._rules.patterns is not None:
+            self._seen += encodable(text)
+            hold = min(hold, self._scan_patterns(held, final=final))
+        self._held = held[hold:]
+        out = held[:hold]
+        if out:
+            self._last = fold(out[-1]).text[-1]
+            out = self._masked(out)
+            self._let_out += hold
+        return self._release(out)
+
+    def _release(self, text: str) -> str:
+        if text:
+            self._ready.append(text)
+        return text
+
+    def _scan_terms(self, folded: Folded, known: int, length: int, *, final: bool) -> int:
+        """Record the terms that are certain now; the index in the held text to hold from."""
+        terms = self._rules.terms
+        if terms is None:
+            return length
+        before = len(self._last)
+        text = self._last + folded.text if before else folded.text
+        hits = []
+        for rule, start, end, right in terms.find(text):
+            last = folded.end(end - before)
+            # one that needs the edge of a word is certain a character later, or at the end
+            certain = last if not right else last + 1
+            if known < certain <= length or (final and last == length):
+                begin = self._let_out + folded.start(start - before)
+                hits.append(self._rules.hit(rule, begin, self._let_out + last))
+        self._judge(hits)
+        if final:
+            return length
+        open_at = terms.open_from(text, before) - before
+        return length if open_at >= len(folded.text) else folded.start(open_at)
+
+    def _scan_patterns(self, held: str, *, final: bool) -> int:
+        """Record the expressions' matches that are certain now; the index to hold from."""
+        patterns = self._rules.patterns
+        hold = len(held) if final else _token_start(held)
+        if patterns is None or not (hold or final):
+            return hold
+        total = len(self._seen)
+        # the last time over everything, for what is longer than the context
+        start = 0 if final else max(0, self._let_out - REGEX_CONTEXT)
+        hits = []
+        for rule, begin, end in patterns.find(self._seen, start):
+            if end < self._judged and not final:
+                continue
+            # one that reaches the end may still grow, or not be one after all ("$")
+            if end == total and not final and total - begin <= MAX_TOKEN:
+                hold = min(hold, max(0, begin - self._let_out))
+            else:
+                hits.append(self._rules.hit(rule, begin, end))
+        self._judged = total
+        self._judge(hits)
+        return hold
+
+    def _judge(self, hits: list[Hit]) -> None:
+        late = False
+        stops = False
+        for hit in hits:
+            if hit in self._hits:
+                continue
+            seen = hit.start < self._let_out and not self._covered(hit)
+            strict = STRICTNESS[hit.action]
+            self._hits[hit] = None
+            if strict >= STRICTNESS["redact"]:
+                self._masks.append((hit.start, hit.end))
+                late = late or seen
+                stops = stops or seen or strict > STRICTNESS["redact"]
+        if stops:
+            raise self._stop(late=late)
+
+    def _covered(self, hit: Hit) -> bool:
+        """Whether what is out of it went out masked."""
+        end = min(hit.end, self._let_out)
+        return any(
+            known.start <= hit.start and known.end >= end
+            for known in self._hits
+            if STRICTNESS[known.action] >= STRICTNESS["redact"]
+        )
+
+    def _masked(self, out: str) -> str:
+        if not self._masks:
+            return out
+        begin = self._let_out
+        end = begin + len(out)
+        out = mask(out, [(low - begin, high - begin) for low, high in self._masks])
+        self._masks = [span for span in self._masks if span[1] > end]
+        return out
+
+    def _stop(self, *, late: bool) -> Violation:
+        self._stopped = Violation(self.verdict, late=late)
+        return self._stopped
+
+
+def _token_start(held: str) -> int:
+    """Where the unfinished token begins; no more than MAX_TOKEN characters from the end."""
+    tail = held[-MAX_TOKEN:]
+    last = _TOKEN_END.search(tail[::-1])
+    return len(held) - (len(tail) if last is None else last.start())

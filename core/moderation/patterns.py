@@ -1,0 +1,93 @@
+"""Regular expressions on RE2: one pass over the text for all of them, in linear time.
+
+RE2's `\\b`, `\\w` and `\\d` know ASCII only; letters of all scripts are `\\pL`
+(https://github.com/google/re2/wiki/Syntax). It refuses look-around and back-references.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import re2
+
+from core.moderation.folding import encodable
+
+MAX_MATCHES = 100
+"""Matches taken of one expression in one text; the last one then spans the rest of the text."""
+_PROBE = "\x00probe\x00"
+_SMALLEST, _LARGEST = 8 << 20, 256 << 20
+
+
+class PatternError(ValueError):
+    """RE2 can't take the expression, or not so many of them."""
+
+
+def compile_pattern(written: str, *, case_sensitive: bool = False) -> Any:
+    """A compiled expression; raises PatternError with RE2's own reason."""
+    options = re2.Options()
+    options.log_errors = False
+    options.case_sensitive = case_sensitive
+    try:
+        compiled = re2.compile(encodable(written), options)
+    except re2.error as exc:
+        reason = exc.args[0]
+        raise PatternError(reason.decode() if isinstance(reason, bytes) else str(reason)) from exc
+    if compiled.search("") is not None:
+        raise PatternError("it matches the empty text, so it would match everything")
+    return compiled
+
+
+class PatternSet:
+    """All expressions of all rules; `rules[i]` is the number of the rule that owns the i-th."""
+
+    __slots__ = ("_patterns", "_rules", "_set")
+
+    def __init__(self, owned: Sequence[tuple[int, Any]]) -> None:
+        self._rules = [rule for rule, _ in owned]
+        self._patterns = [pattern for _, pattern in owned]
+        self._set = _build_set(self._patterns)
+
+    def find(self, text: str, start: int = 0) -> Iterator[tuple[int, int, int]]:
+        """Rule, start and end of every match; those of one expression don't overlap.
+
+        From `start` on, with what stands before it as context for `^` and `\\b`.
+        """
+        indexes = self._set.Match(encodable(text[start:]))
+        if not indexes:
+            return
+        text = encodable(text)
+        for index in indexes:
+            matches = list(islice(self._patterns[index].finditer(text, start), MAX_MATCHES))
+            for match in matches[: MAX_MATCHES - 1]:
+                yield self._rules[index], match.start(), match.end()
+            for match in matches[MAX_MATCHES - 1 :]:
+                yield self._rules[index], match.start(), len(text)
+
+
+def _build_set(patterns: Sequence[Any]) -> Any:
+    memory = _SMALLEST
+    while memory <= _LARGEST:
+        built = _try_set(patterns, memory)
+        # A set short of memory answers "no match" instead of failing, so it has to prove itself.
+        if built is not None and built.Match(_PROBE):
+            return built
+        memory *= 2
+    raise PatternError("together the expressions need more memory than RE2 is given")
+
+
+def _try_set(patterns: Sequence[Any], memory: int) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = memory
+    built = re2.Set.SearchSet(options)
+    for pattern in patterns:
+        flags = "" if pattern.options.case_sensitive else "(?i)"
+        built.Add(flags + pattern.pattern)
+    built.Add(_PROBE)
+    try:
+        built.Compile()
+    except re2.error:
+        return None
+    return built

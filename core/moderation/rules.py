@@ -1,0 +1,134 @@
+"""The operator's own rules: terms and regular expressions, judged locally before anything else.
+
+Built whole or not at all. Nothing here reads a file; `word_files.py` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from core.errors import ConfigError
+from core.moderation.folding import fold
+from core.moderation.patterns import PatternError, PatternSet, compile_pattern
+from core.moderation.terms import Term, TermIndex, parse_term
+from core.moderation.verdicts import Hit, Verdict, from_hits
+
+Action: TypeAlias = Literal["flag", "warn", "redact", "refuse", "hold"]
+
+
+class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One `[[moderation.rules]]` table of the configuration."""
+
+    id: str
+    category: str = "custom"
+    action: Action = "refuse"
+    terms: tuple[str, ...] = ()
+    """`word`, `word*`, `*word` or `*word*`; letter case never matters."""
+    regexes: tuple[str, ...] = ()
+    """In RE2's syntax."""
+    case_sensitive: bool = False
+    """For the regexes."""
+    file: str = ""
+    """A file with one term a line; blank lines and those that begin with `#` are left out."""
+
+
+def parse_words(content: str) -> tuple[str, ...]:
+    """The terms of a word file's content."""
+    lines = (line.strip() for line in content.removeprefix("\ufeff").splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+class LocalRules:
+    """Every rule in one scan of terms and one of expressions; safe to share between tasks."""
+
+    __slots__ = ("_specs", "patterns", "terms")
+
+    def __init__(
+        self, specs: Sequence[RuleSpec], terms: TermIndex | None, patterns: PatternSet | None
+    ) -> None:
+        self._specs = tuple(specs)
+        self.terms = terms
+        self.patterns = patterns
+
+    @classmethod
+    def build(
+        cls, specs: Sequence[RuleSpec], words: Mapping[str, Sequence[str]] | None = None
+    ) -> LocalRules:
+        """Compile the rules; `words` holds the terms of each rule's file, by the rule's id.
+
+        Raises one ConfigError that names everything that is wrong, rule by rule.
+        """
+        draft = _Draft()
+        for number, spec in enumerate(specs):
+            draft.add(number, spec, (words or {}).get(spec.id, ()))
+        return cls(specs, *draft.finish())
+
+    def __bool__(self) -> bool:
+        return self.terms is not None or self.patterns is not None
+
+    def check(self, text: str) -> Verdict:
+        """Judge a whole text."""
+        hits: list[Hit] = []
+        if self.terms is not None:
+            folded = fold(text)
+            for rule, start, end, _ in self.terms.find(folded.text):
+                hits.append(self.hit(rule, folded.start(start), folded.end(end)))
+        if self.patterns is not None:
+            hits.extend(self.hit(*found) for found in self.patterns.find(text))
+        return from_hits(hits)
+
+    def hit(self, rule: int, start: int, end: int) -> Hit:
+        """A finding of the rule with this number."""
+        spec = self._specs[rule]
+        return Hit(spec.id, spec.category, start, end, spec.action)
+
+
+class _Draft:
+    """Collects what compiles and what is wrong, so that all problems come in one report."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._terms: list[tuple[int, Term]] = []
+        self._patterns: list[tuple[int, object]] = []
+        self._problems: list[str] = []
+
+    def add(self, number: int, spec: RuleSpec, words: Sequence[str]) -> None:
+        if not spec.id or spec.id in self._seen:
+            fault = "is used twice" if spec.id else "is missing"
+            self._problems.append(f"rule {number + 1}: its id {spec.id!r} {fault}")
+        self._seen.add(spec.id)
+        self._problems.extend(
+            f"rule {spec.id!r}, {fault}" for fault in self._read(number, spec, words)
+        )
+
+    def _read(self, number: int, spec: RuleSpec, words: Sequence[str]) -> Iterator[str]:
+        for written in (*spec.terms, *words):
+            try:
+                self._terms.append((number, parse_term(written)))
+            except ValueError as exc:
+                yield f"term {_short(written)}: {exc}"
+        for written in spec.regexes:
+            try:
+                compiled = compile_pattern(written, case_sensitive=spec.case_sensitive)
+            except PatternError as exc:
+                yield f"regex {_short(written)}: {exc}"
+            else:
+                self._patterns.append((number, compiled))
+
+    def finish(self) -> tuple[TermIndex | None, PatternSet | None]:
+        patterns = None
+        if self._patterns and not self._problems:
+            try:
+                patterns = PatternSet(self._patterns)
+            except PatternError as exc:
+                self._problems.append(f"the {len(self._patterns)} regexes: {exc}")
+        if self._problems:
+            raise ConfigError("\n".join(self._problems), key="moderation.rules")
+        return TermIndex(self._terms) if self._terms else None, patterns
+
+
+def _short(written: str) -> str:
+    return repr(written if len(written) <= 60 else written[:57] + "...")
