@@ -1,0 +1,232 @@
+"""The entrance: chat completions, moderations and the list of models over HTTP.
+
+With transport.py the only module that knows httpx.
+https://platform.openai.com/docs/api-reference
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from types import TracebackType
+from typing import TypeVar
+
+import httpx
+
+from core.completions import wire
+from core.completions.faults import from_reply
+from core.completions.retry import Course, Health, Refusals, carry_out
+from core.completions.stream import ChatStream, Means, collect
+from core.completions.transport import AiohttpTransport
+from core.completions.types import (
+    ChatReply,
+    ChatRequest,
+    Endpoint,
+    ModelInfo,
+    ModerationReply,
+    RetryPolicy,
+    Target,
+    Timeouts,
+)
+from core.errors import BadReply, ModelError, ModelRefused, ModelUnavailable
+
+_T = TypeVar("_T")
+
+_DRAIN = 0.05
+"""Seconds that the end of a finished body is waited for, so that its connection can be reused."""
+
+_EXPECTED: tuple[tuple[type[Exception], type[ModelError]], ...] = (
+    (httpx.DecodingError, BadReply),
+    (httpx.UnsupportedProtocol, ModelRefused),
+    (httpx.TooManyRedirects, ModelRefused),
+    (httpx.InvalidURL, ModelRefused),
+    (httpx.CookieConflict, ModelRefused),
+    (httpx.HTTPError, ModelUnavailable),
+    (httpx.StreamError, ModelUnavailable),
+    (TimeoutError, ModelUnavailable),
+)
+
+
+class Translated:
+    """Raises our class for httpx's; a TimeoutError is the end of our own patience."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if isinstance(exc, Exception):
+            for theirs, ours in _EXPECTED:
+                if isinstance(exc, theirs):
+                    what = str(exc) or "no answer in time"
+                    raise ours(f"{self._name}: {type(exc).__name__}: {what}") from exc
+
+
+class HttpReply:
+    """The `Reply` of stream.py over an httpx response."""
+
+    def __init__(self, response: httpx.Response, translated: Translated) -> None:
+        self._response = response
+        self._translated = translated
+        self._is_read = False
+        # aiter_bytes would copy each block once more for a decoder that is seldom there
+        is_encoded = "content-encoding" in response.headers
+        stream = response.aiter_bytes() if is_encoded else response.stream
+        assert not isinstance(stream, httpx.SyncByteStream) or isinstance(
+            stream, httpx.AsyncByteStream
+        )
+        self._blocks = aiter(stream)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self._response.status_code
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By lower-case name."""
+        return self._response.headers
+
+    async def block(self, limit: float) -> bytes | None:
+        """The next bytes, None at the end; ModelUnavailable after `limit` seconds of silence."""
+        with self._translated:
+            async with asyncio.timeout(limit):
+                block = await anext(self._blocks, None)
+        self._is_read = block is None
+        return block
+
+    async def read(self, size: int, limit: float) -> bytes:
+        """The whole body; BadReply when it is over `size` bytes."""
+        by = asyncio.get_running_loop().time() + limit
+        blocks: list[bytes] = []
+        while (block := await self.block(by - asyncio.get_running_loop().time())) is not None:
+            blocks.append(block)
+            if sum(map(len, blocks)) > size:
+                raise BadReply(f"a reply over {size} bytes")
+        return b"".join(blocks)
+
+    async def settle(self) -> None:
+        """Read the end that follows the last event, unless it keeps us waiting."""
+        with suppress(ModelError):
+            while not self._is_read:
+                await self.block(_DRAIN)
+
+
+class CompletionsClient:
+    """Shared by all conversations of a process; close it in the loop that used it.
+
+    `targets` are tried in order. `http` replaces the transport: httpx's own one where a proxy
+    or unusual TLS is needed.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        *,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        http: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.targets = tuple(targets)
+        self._timeouts = timeouts or Timeouts()
+        self._policy = retry or RetryPolicy()
+        limits = httpx.Timeout(None, connect=self._timeouts.connect, pool=self._timeouts.pool)
+        self._http = httpx.AsyncClient(
+            transport=http or AiohttpTransport(), timeout=limits, trust_env=False
+        )
+        health = Health(self._policy)
+        self._means = Means(self._send, self._timeouts, self._policy, health, Refusals())
+
+    async def __aenter__(self) -> CompletionsClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection; streams that still run break."""
+        await self._http.aclose()
+
+    def stream(self, request: ChatRequest, *, deadline: float = 300.0) -> ChatStream:
+        """An answer as it is written; `deadline` is in seconds from the first iteration."""
+        return ChatStream(self._means, self._route(request.model), request, deadline=deadline)
+
+    async def complete(self, request: ChatRequest, *, deadline: float = 300.0) -> ChatReply:
+        """A whole answer at once, by the same course of retries and fallbacks."""
+        route = self._route(request.model)
+        return await collect(
+            ChatStream(self._means, route, request, deadline=deadline, is_streamed=False)
+        )
+
+    async def moderate(
+        self, endpoint: Endpoint, model: str, inputs: Sequence[str], *, deadline: float = 10.0
+    ) -> ModerationReply:
+        """Scores of several texts in one call; retried like a completion."""
+        body = wire.encode({"model": model, "input": list(inputs)})
+        parse = wire.moderation_reply(len(inputs))
+        return await self._call(Target(endpoint, model), "/moderations", body, parse, deadline)
+
+    async def models(self, endpoint: Endpoint, *, deadline: float = 30.0) -> tuple[ModelInfo, ...]:
+        """What the endpoint offers, in its own order."""
+        return await self._call(Target(endpoint, ""), "/models", None, wire.model_list, deadline)
+
+    def _route(self, model: str) -> tuple[Target, ...]:
+        """The targets in the order for this model."""
+        if not model:
+            return self.targets
+        wanted = tuple(target for target in self.targets if target.model == model)
+        others = tuple(target for target in self.targets if target.model != model)
+        return (wanted or (replace(self.targets[0], model=model, params={}),)) + others
+
+    async def _call(
+        self,
+        target: Target,
+        path: str,
+        body: bytes | None,
+        parse: Callable[[bytes], _T],
+        deadline: float,
+    ) -> _T:
+        means = self._means
+        course = Course((target,), means.policy, means.health, deadline)
+        endpoint = target.endpoint
+
+        async def once(_: Target) -> _T:
+            async with self._send(endpoint, path, body, course.remaining()) as reply:
+                content = await reply.read(wire.MAX_DOCUMENT, course.remaining())
+            if reply.status != 200:
+                raise from_reply(endpoint, reply.status, reply.headers, content, time.time())
+            try:
+                return parse(content)
+            except ValueError as exc:
+                raise BadReply(f"{endpoint.name} answered {path} with something else") from exc
+
+        return await carry_out(course, once)
+
+    @asynccontextmanager
+    async def _send(
+        self, endpoint: Endpoint, path: str, body: bytes | None, limit: float
+    ) -> AsyncIterator[HttpReply]:
+        translated = Translated(endpoint.name)
+        with translated:
+            request = self._http.build_request(
+                "GET" if body is None else "POST",
+                endpoint.base_url.rstrip("/") + path,
+                content=body,
+                headers=wire.headers(endpoint),
+            )
+            async with asyncio.timeout(limit):
+                response = await self._http.send(request, stream=True)
+        try:
+            reply = HttpReply(response, translated)
+            yield reply
+            await reply.settle()
+        finally:
+            await response.aclose()
