@@ -3,56 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+# Predicates may also look at what the simulator cannot see change, such as the bot under test.
+_POLL = 0.05  # seconds
 
 
 class Changes:
-    """Re-evaluates waiting predicates after each turn of the loop in which something changed."""
+    """Wakes waiting predicates after each turn of the loop in which something changed."""
 
     def __init__(self) -> None:
-        self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
+        self._waiting: set[asyncio.Future[None]] = set()
         self._scheduled = False
 
     def notify(self) -> None:
         """Say that something changed; cheap when nobody waits."""
         if self._waiting and not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._evaluate)
+            asyncio.get_running_loop().call_soon(self._wake)
 
     async def wait_for(self, predicate: Callable[[], T], timeout: float) -> T:  # noqa: ASYNC109
         """Return the predicate's first true value; raise TimeoutError when there is none."""
-        value = predicate()
-        if value:
-            return value
-        found: list[T] = []
-
-        def check() -> bool:
-            value = predicate()
-            if value:
-                found.append(value)
-            return bool(value)
-
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[future] = check
-        try:
-            async with asyncio.timeout(timeout):
-                await future
-        finally:
-            self._waiting.pop(future, None)
-        return found[0]
-
-    def _evaluate(self) -> None:
-        self._scheduled = False
-        for future, check in list(self._waiting.items()):
-            if future.done():
-                continue
+        deadline = time.monotonic() + timeout
+        loop = asyncio.get_running_loop()
+        while not (value := predicate()):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"not reached within {timeout} s; last value {value!r}")
+            changed: asyncio.Future[None] = loop.create_future()
+            self._waiting.add(changed)
             try:
-                reached = check()
-            except Exception as exc:  # noqa: BLE001 - the waiter sees its predicate's own error
-                future.set_exception(exc)
-            else:
-                if reached:
-                    future.set_result(None)
+                await asyncio.wait((changed,), timeout=min(left, _POLL))
+            finally:
+                self._waiting.discard(changed)
+        return value
+
+    def _wake(self) -> None:
+        self._scheduled = False
+        for changed in self._waiting:
+            if not changed.done():
+                changed.set_result(None)

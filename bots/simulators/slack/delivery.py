@@ -102,7 +102,7 @@ class Courier:
             if delivery.on_answer is not None:
                 delivery.on_answer(answer)
             delivery.done.set()
-            self._changed()
+        self._changed()
 
     def failed(self, delivery: Delivery, reason: str, *, retry: bool = True) -> None:
         """Note a failed attempt and plan the next one, if there is one."""
