@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -161,7 +162,9 @@ def describe(config: Config) -> list[tuple[str, str, str]]:
 
 def credentials(config: Config) -> list[Secret]:
     """Every secret in use, for whoever must keep them out of the log."""
-    return [value for _, value in _leaves(config) if isinstance(value, Secret)]
+    found = [value for _, value in _leaves(config) if isinstance(value, Secret)]
+    password = urlsplit(config.storage.url).password
+    return [*found, Secret(unquote(password))] if password else found
 
 
 def _read_file(file: Path, found: list[Problem]) -> dict[str, Node]:
