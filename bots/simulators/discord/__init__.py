@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bots.simulators.discord.interaction import Interaction
 from bots.simulators.discord.model import Call, DiscordMessage, Pings
 from bots.simulators.discord.options import (
     Bucket,
@@ -21,6 +22,7 @@ __all__ = [
     "DiscordOptions",
     "DiscordSimulator",
     "GuildOptions",
+    "Interaction",
     "MemberOptions",
     "Pings",
     "RoleOptions",

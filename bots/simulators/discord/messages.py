@@ -58,6 +58,10 @@ class MessageRoutes:
         ):
             router.add(Route(method, template, handler, bucket, "channel_id"))
 
+    def forget(self) -> None:
+        """Drop the nonces, when the messages go too."""
+        self._nonces.clear()
+
     # lookups
 
     def channel(self, incoming: Incoming, needed: int = 0) -> Channel:

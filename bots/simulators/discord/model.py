@@ -108,6 +108,15 @@ class Pings:
     def __bool__(self) -> bool:
         return bool(self.everyone or self.users or self.roles or self.replied_user)
 
+    def to_json(self) -> Json:
+        """For drivers in other processes."""
+        return {
+            "everyone": self.everyone,
+            "users": sorted(self.users),
+            "roles": sorted(self.roles),
+            "replied_user": self.replied_user,
+        }
+
 
 @dataclass(slots=True, eq=False)
 class Attachment:

@@ -7,11 +7,16 @@ from typing import Self, TypeVar, Unpack
 
 from aiohttp import web
 
-from bots.simulators.discord import directory
+from bots.simulators.discord import cdn, directory
+from bots.simulators.discord.actions import Actions
 from bots.simulators.discord.api import Api
+from bots.simulators.discord.commands import Commands
+from bots.simulators.discord.control import Control
 from bots.simulators.discord.faults import Fault, FaultOptions
 from bots.simulators.discord.gateway import Gateway
 from bots.simulators.discord.guilds import GuildRoutes
+from bots.simulators.discord.interaction import Interaction
+from bots.simulators.discord.interactions import Interactions
 from bots.simulators.discord.messages import MessageRoutes
 from bots.simulators.discord.model import Call, Channel, DiscordMessage, Json, Reaction, Typing
 from bots.simulators.discord.options import DiscordOptions
@@ -38,7 +43,12 @@ class DiscordSimulator:
         self.threads = Threads(self.poster)
         self.routes = MessageRoutes(self.poster)
         self.people = People(self.poster, self.threads, self.routes)
-        for part in (self.routes, self.threads, GuildRoutes(self.world, self.gateway)):
+        self.registered = Commands(self.world)
+        self.interactions = Interactions(self.poster)
+        self.actions = Actions(self.poster, self.interactions, self.registered)
+        self.control = Control(self)
+        guilds = GuildRoutes(self.world, self.gateway)
+        for part in (self.routes, self.threads, guilds, self.registered, self.interactions):
             part.register(self.api.router)
         self.base_url = ""
         self._runner: web.ServerRunner | None = None
@@ -134,7 +144,43 @@ class DiscordSimulator:
         found.denied[self.bot_user_id] = permissions
         self.gateway.publish("CHANNEL_UPDATE", channel_json(found), found)
 
+    async def slash(
+        self, channel: Ref, user: Ref, name: str, options: Json | None = None
+    ) -> Interaction:
+        """Run a registered slash command; "group sub" names a subcommand."""
+        return self.actions.slash(channel, user, name, options or {})
+
+    async def autocomplete(
+        self, channel: Ref, user: Ref, name: str, options: Json, focused: str
+    ) -> Interaction:
+        """Type in the option `focused`; `options` holds what stands in each so far."""
+        return self.actions.autocomplete(channel, user, name, options, focused)
+
+    async def context_menu(self, name: str, message_id: int, user: Ref) -> Interaction:
+        """Use a message command."""
+        return self.actions.context_menu(name, message_id, user)
+
+    async def click(
+        self, message_id: int, custom_id: str, user: Ref, values: list[str] | None = None
+    ) -> Interaction:
+        """Press a button or choose in a select of a message."""
+        return self.actions.click(message_id, custom_id, user, values)
+
+    async def submit_modal(self, opener: Interaction, values: Json) -> Interaction:
+        """Send the form that `opener` was answered with, by custom ids."""
+        return self.actions.submit_modal(opener, values)
+
     # what happened
+
+    @property
+    def commands(self) -> list[Json]:
+        """The registered commands of all scopes."""
+        return self.registered.all()
+
+    @property
+    def command_syncs(self) -> int:
+        """How often commands were overwritten in bulk."""
+        return self.registered.syncs
 
     def messages(self, channel: Ref) -> list[DiscordMessage]:
         """All messages of a channel in order, deleted ones included, ephemeral ones not."""
@@ -185,6 +231,23 @@ class DiscordSimulator:
     async def wait_for(self, predicate: Callable[[], T], timeout: float = 5.0) -> T:  # noqa: ASYNC109
         """The predicate's first true value; TimeoutError after `timeout` seconds."""
         return await self.world.wait_for(predicate, timeout)
+
+    def reset(self) -> None:
+        """Forget messages, calls and interactions; the directory and the sessions stay."""
+        for channel in self.world.channels.values():
+            channel.messages.clear()
+        self.world.messages.clear()
+        self.world.files.clear()
+        self.world.typing.clear()
+        self.world.reactions.clear()
+        self.api.calls.clear()
+        self.api.counts.clear()
+        self.api.faults.orders.clear()
+        self.api.limiter.ignored = self.api.limiter.refused = 0
+        self.api.invalid_requests = 0
+        self.interactions.by_id.clear()
+        self.interactions.by_token.clear()
+        self.routes.forget()
 
     # trouble
 
@@ -240,6 +303,19 @@ class DiscordSimulator:
         self.gateway.url = f"ws://{host}:{port}/gateway"
         self.forms.cdn = f"{self.base_url}/cdn"
 
+    def addresses(self) -> Json:
+        """Everything another process needs to connect and to drive."""
+        return {
+            "api_url": self.api_url,
+            "gateway_url": self.gateway_url,
+            "cdn_url": self.cdn_url,
+            "control_url": f"{self.base_url}/_control",
+            "token": self.token,
+            "application_id": self.application_id,
+            "bot_user_id": self.bot_user_id,
+            "guild_id": self.guild_id,
+        }
+
     async def close(self) -> None:
         """Drop every connection and stop listening."""
         for link in list(self.gateway.links):
@@ -253,7 +329,8 @@ class DiscordSimulator:
             return await self.api.serve(request, path[len(API_BASE) :])
         if path.startswith("/gateway"):
             return await self.gateway.serve(request)
+        if path.startswith("/cdn/"):
+            return cdn.serve(self.world, request)
+        if path.startswith("/_control/"):
+            return await self.control.serve(request)
         return web.Response(status=404)
-
-
-__all__ = ["DiscordSimulator", "Json"]

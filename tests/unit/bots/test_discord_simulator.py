@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import discord
-import pytest
 import yarl
 
 from bots.simulators.discord import DiscordOptions, DiscordSimulator
@@ -47,12 +46,16 @@ class Bot(discord.Client):
         self.raw.append(event)
 
 
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    base, gateway = discord.http.Route.BASE, discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY
-    yield
-    discord.http.Route.BASE = base
-    discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = gateway
+@contextmanager
+def pointed_at(sim: DiscordSimulator) -> Iterator[None]:
+    """discord.py talks to the simulator instead of Discord."""
+    route, socket = discord.http.Route, discord.gateway.DiscordWebSocket
+    before = route.BASE, socket.DEFAULT_GATEWAY
+    route.BASE, socket.DEFAULT_GATEWAY = sim.api_url, yarl.URL(sim.gateway_url)
+    try:
+        yield
+    finally:
+        route.BASE, socket.DEFAULT_GATEWAY = before
 
 
 @asynccontextmanager
@@ -61,16 +64,15 @@ async def running(
 ) -> AsyncIterator[tuple[DiscordSimulator, Bot]]:
     """A simulator with a connected bot."""
     async with DiscordSimulator(options) as sim:
-        discord.http.Route.BASE = sim.api_url
-        discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(sim.gateway_url)
-        client = bot or Bot()
-        task = asyncio.create_task(client.start(sim.token))
-        try:
-            await asyncio.wait_for(_ready(client, task), 5)
-            yield sim, client
-        finally:
-            await client.close()
-            await asyncio.gather(task, return_exceptions=True)
+        with pointed_at(sim):
+            client = bot or Bot()
+            task = asyncio.create_task(client.start(sim.token))
+            try:
+                await asyncio.wait_for(_ready(client, task), 5)
+                yield sim, client
+            finally:
+                await client.close()
+                await asyncio.gather(task, return_exceptions=True)
 
 
 async def _ready(client: Bot, task: asyncio.Task[None]) -> None:
