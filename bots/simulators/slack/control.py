@@ -130,6 +130,10 @@ async def _disconnect(slack: SlackSimulator, arguments: Arguments) -> Any:
     return slack.disconnect(**arguments)
 
 
+async def _point_at(slack: SlackSimulator, arguments: Arguments) -> Any:
+    slack.point_at(**arguments)
+
+
 async def _drop(slack: SlackSimulator, _arguments: Arguments) -> Any:
     slack.drop_sockets()
 
@@ -187,6 +191,7 @@ _VERBS: dict[str, Verb] = {
     "fail": _fail,
     "gesture": _gesture,
     "messages": _messages,
+    "point_at": _point_at,
     "reset": _reset,
     "say": _say,
     "say_many": _say_many,

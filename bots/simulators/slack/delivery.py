@@ -67,12 +67,13 @@ class Courier:
         self._changed = changed
         self.deliveries: list[Delivery] = []
         self._by_envelope: dict[str, Delivery] = {}
+        self._open: dict[int, Delivery] = {}
         self.transport: Transport | None = None
 
     @property
     def unacked(self) -> list[Delivery]:
         """Everything sent and not acknowledged, given up or not."""
-        return [delivery for delivery in self.deliveries if delivery.acked_at is None]
+        return list(self._open.values())
 
     def post(self, kind: DeliveryKind, payload: dict[str, Any]) -> Delivery:
         """Send a payload for the first time."""
@@ -80,12 +81,14 @@ class Courier:
         if len(self.deliveries) > self._options.keep:
             del self.deliveries[: self._options.keep // 2]
         self.deliveries.append(delivery)
+        self._open[id(delivery)] = delivery
         self._attempt(delivery)
         return delivery
 
     def repeat(self, delivery: Delivery, reason: str) -> None:
         """Send a payload once more although nothing asks for it."""
         delivery.retry_reason = reason
+        delivery.given_up = False
         self._attempt(delivery)
 
     def acked(self, envelope_id: str, answer: Any = None) -> None:
@@ -98,6 +101,7 @@ class Courier:
         if delivery.acked_at is None:
             delivery.acked_at = now()
             delivery.answer = answer
+            self._open.pop(id(delivery), None)
             self._forget(delivery)
             if delivery.on_answer is not None:
                 delivery.on_answer(answer)
@@ -107,24 +111,30 @@ class Courier:
     def failed(self, delivery: Delivery, reason: str, *, retry: bool = True) -> None:
         """Note a failed attempt and plan the next one, if there is one."""
         self._stop_timer(delivery)
-        if delivery.acked_at is not None:
+        if delivery.acked_at is not None or delivery.given_up:
             return
         delays = self._options.retry_delays if delivery.kind == "events_api" and retry else ()
         if delivery.attempts > len(delays):
-            delivery.given_up = True
-            self._forget(delivery)
-            delivery.done.set()
-            self._changed()
+            self._give_up(delivery)
             return
         delivery.retry_reason = reason
         delay = delays[delivery.attempts - 1] * self._options.retry_scale
         loop = asyncio.get_running_loop()
         delivery.timer = loop.call_later(delay, self._attempt, delivery)
 
-    def close(self) -> None:
-        """Forget all timers."""
+    def clear(self) -> None:
+        """Give up and forget everything."""
         for delivery in self.deliveries:
             self._stop_timer(delivery)
+            self._give_up(delivery)
+        self.deliveries.clear()
+        self._open.clear()
+
+    def _give_up(self, delivery: Delivery) -> None:
+        delivery.given_up = True
+        self._forget(delivery)
+        delivery.done.set()
+        self._changed()
 
     def _attempt(self, delivery: Delivery) -> None:
         self._stop_timer(delivery)

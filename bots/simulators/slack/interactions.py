@@ -16,7 +16,7 @@ from aiohttp import web
 from bots.simulators.slack.clock import now
 from bots.simulators.slack.delivery import Delivery
 from bots.simulators.slack.errors import ApiError
-from bots.simulators.slack.messages import SlackMessage
+from bots.simulators.slack.messages import SlackMessage, block_actions
 from bots.simulators.slack.methods_chat import announce, announce_change, own_message, remove
 from bots.simulators.slack.options import SlackChannel
 from bots.simulators.slack.workspace import Ephemeral, Workspace
@@ -124,9 +124,9 @@ class Interactions:
         )
 
 
-def find_action(message: SlackMessage, action_id: str) -> tuple[str, dict[str, Any]]:
-    """Return (block_id, element) of a message's button, or raise ApiError."""
-    for block_id, element in message.actions():
+def find_action(blocks: list[dict[str, Any]], action_id: str) -> tuple[str, dict[str, Any]]:
+    """Return (block_id, element) of a button members can see, or raise ApiError."""
+    for block_id, element in block_actions(blocks):
         if element["action_id"] == action_id:
             return block_id, element
     raise ApiError("no_such_action", action_id=action_id)

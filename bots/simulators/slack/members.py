@@ -113,7 +113,7 @@ class Members:
     ) -> Interaction:
         """Press a button under a message; `value` overrides the element's own."""
         message, place = self._find(channel, ts)
-        block_id, element = find_action(message, action_id)
+        block_id, element = find_action(message.blocks, action_id)
         interaction = self.interactions.open(user, place, message)
         body = self._interaction("block_actions", interaction)
         body["container"] = {
@@ -138,14 +138,15 @@ class Members:
             event["view"] = view
         self.emit({**event, "tab": tab, "event_ts": self.workspace.timestamps.next()}, place)
 
-    async def press_home(self, user: str, action_id: str, value: str = "") -> Interaction:
+    async def press_home(self, user: str, action_id: str, value: str | None = None) -> Interaction:
         """Press a button of the App Home."""
+        view = self.workspace.views[user]
+        block_id, element = find_action(view["blocks"], action_id)
         interaction = self.interactions.open(user, None)
         body = self._interaction("block_actions", interaction)
-        view = self.workspace.views[user]
         body["view"] = view
         body["container"] = {"type": "view", "view_id": view["id"]}
-        body["actions"] = [self._action({"type": "button", "action_id": action_id}, "", value)]
+        body["actions"] = [self._action(element, block_id, value)]
         await self._gesture("interactive", body, interaction)
         return interaction
 

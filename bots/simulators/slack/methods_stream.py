@@ -53,6 +53,8 @@ def start_stream(workspace: Workspace, params: Params) -> Result:
 def append_stream(workspace: Workspace, params: Params) -> Result:
     """Let a streamed message grow."""
     message, channel = _live(workspace, params)
+    if message.stopped_by_user:
+        raise ApiError("stopped_by_user")
     if not params.get("markdown_text") and not params.get("chunks"):
         raise ApiError("no_text")
     cut = _grow(message, params)
@@ -62,7 +64,7 @@ def append_stream(workspace: Workspace, params: Params) -> Result:
 
 @method("chat.stopStream", tier=2, scope="chat:write")
 def stop_stream(workspace: Workspace, params: Params) -> Result:
-    """Finish a streamed message, putting blocks below it."""
+    """Finish a streamed message, putting blocks below it; possible after Stop, too."""
     message, channel = _live(workspace, params)
     blocks = structured(params, "blocks", "invalid_blocks_format") or []
     check_blocks(blocks)
@@ -90,8 +92,6 @@ def _live(workspace: Workspace, params: Params) -> tuple[SlackMessage, SlackChan
     message = workspace.get(channel.id, required(params, "ts"))
     if not workspace.is_own(message):
         raise ApiError("message_not_owned_by_app")
-    if message.stopped_by_user:
-        raise ApiError("stopped_by_user")
     if not workspace.is_streaming(message):
         raise ApiError("message_not_in_streaming_state")
     return message, channel

@@ -74,7 +74,7 @@ class SlackSimulator(Members):
 
     async def stop(self) -> None:
         """Close every connection and the port."""
-        self.courier.close()
+        self.courier.clear()
         await self.sockets.close()
         await self.http.close()
         if self._runner is not None:
@@ -89,9 +89,7 @@ class SlackSimulator(Members):
         self.workspace.timestamps = old.timestamps
         self.interactions = Interactions(self.workspace)
         self.web = WebApi(self.workspace, self.sockets)
-        self.courier.close()
-        self.courier.deliveries.clear()
-        self._notify()
+        self.courier.clear()
 
     @property
     def url(self) -> str:
@@ -293,6 +291,10 @@ class SlackSimulator(Members):
             headers["X-Slack-Signature"] = signature
         status, _, _ = await self.http.post(body, content_type, headers)
         return status
+
+    def point_at(self, request_url: str) -> None:
+        """Set the request URL of an app that was started after the simulator."""
+        self.http.request_url = request_url
 
     async def verify_url(self) -> bool:
         """Send `url_verification` and tell whether the challenge came back."""

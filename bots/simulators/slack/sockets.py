@@ -166,7 +166,16 @@ class SocketTransport:
             return
         # Slack leaves the old link open for a while so that the app can overlap its successor.
         loop = asyncio.get_running_loop()
-        self._timers.add(loop.call_later(self._options.disconnect_grace, connection.close))
+        grace = self._options.disconnect_grace
+        self._timers.add(loop.call_later(grace, self._end, connection, reason))
+
+    def _end(self, connection: Connection, reason: DisconnectReason) -> None:
+        if connection.closed_at is not None:
+            return
+        if reason == "warning":
+            self._dismiss(connection, "refresh_requested")
+        else:
+            connection.close()
 
     def _receive(self, text: str) -> None:
         try:

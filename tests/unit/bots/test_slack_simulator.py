@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -14,7 +15,7 @@ from slack_bolt.response import BoltResponse
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bots.simulators.slack import SlackChannel, SlackOptions, SlackSimulator, SlackUser
+from bots.simulators.slack import ApiError, SlackChannel, SlackOptions, SlackSimulator, SlackUser
 
 Body = dict[str, Any]
 BUTTONS = [
@@ -216,6 +217,26 @@ async def test_external_members_are_marked() -> None:
     assert (body["event"]["user_team"], body["event"]["source_team"]) == ("T9", "T9")
 
 
+async def test_other_bots_are_heard(bot: Bot) -> None:
+    """Another app's message has its bot_id and subtype and no client_msg_id."""
+    await bot.slack.say("C1", "", "beep", bot_id="B2", subtype="bot_message")
+    await settled(bot)
+    event = bot.events()[0]
+
+    assert (event["bot_id"], event["subtype"]) == ("B2", "bot_message")
+    assert "user" not in event
+    assert "client_msg_id" not in event
+
+
+async def test_stopping_ends_waiting_gestures() -> None:
+    """A gesture nobody answered ends when the simulator stops."""
+    async with SlackSimulator() as slack:
+        pending = asyncio.create_task(slack.slash("/talkwarden", "", "C1", "U1"))
+        await slack.wait_for(lambda: slack.deliveries)
+
+    assert not (await pending).acked
+
+
 async def test_files_come_with_the_message(bot: Bot) -> None:
     """A file is described in the event, or only named when Slack Connect holds it back."""
     files = [
@@ -327,16 +348,18 @@ async def test_buttons_of_the_app_home_work(bot: Bot) -> None:
     """A press in the published view carries the view."""
     seen: list[Body] = []
 
-    @bot.app.action("help")
+    @bot.app.action("stop")
     async def helped(ack: Any, body: Body) -> None:
         await ack()
         seen.append(body)
 
-    await bot.client.views_publish(user_id="U1", view={"type": "home", "blocks": []})
-    await bot.slack.press_home("U1", "help", "v")
+    await bot.client.views_publish(user_id="U1", view={"type": "home", "blocks": BUTTONS})
+    await bot.slack.press_home("U1", "stop")
 
     assert seen[0]["view"]["type"] == "home"
-    assert seen[0]["actions"][0]["value"] == "v"
+    assert seen[0]["actions"][0]["value"] == "turn-1"
+    with pytest.raises(ApiError):
+        await bot.slack.press_home("U1", "nothing")
 
 
 async def test_events_not_acknowledged_are_sent_again() -> None:
@@ -435,6 +458,25 @@ async def test_a_refresh_makes_the_client_reconnect(bot: Bot) -> None:
 
     assert len(bot.slack.connections) == 1
     assert len(bot.bodies) == 1
+
+
+async def test_a_warned_socket_still_gets_payloads_until_it_is_closed() -> None:
+    """warning comes first, then refresh_requested, then the close; acks count to the end."""
+    options = SlackOptions(disconnect_grace=0.05)
+    async with SlackSimulator(options) as slack, aiohttp.ClientSession() as session:
+        client = AsyncWebClient(base_url=slack.api_url, session=session)
+        url = (await client.apps_connections_open(app_token=slack.app_token))["url"]
+        async with session.ws_connect(url) as socket:
+            await socket.receive_json()
+            slack.disconnect("warning")
+            await slack.say("C1", "U1", "a")
+            frames = [await socket.receive_json() for _ in range(3)]
+            await socket.send_json({"envelope_id": frames[1]["envelope_id"]})
+            closing = await socket.receive()
+        await slack.wait_for(lambda: not slack.unacked)
+
+    assert [frame.get("reason") for frame in frames] == ["warning", None, "refresh_requested"]
+    assert closing.type is aiohttp.WSMsgType.CLOSE
 
 
 async def test_a_disabled_link_cannot_be_opened_again(bot: Bot) -> None:

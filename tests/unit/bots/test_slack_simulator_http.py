@@ -27,11 +27,13 @@ class Endpoint:
         self.requests: list[tuple[dict[str, str], str]] = []
         self.statuses: list[int] = []
         self.extra: dict[str, str] = {}
+        self.delay = 0.0
         self.app: AsyncApp | None = None
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         body = await request.text()
         self.requests.append((dict(request.headers), body))
+        await asyncio.sleep(self.delay)
         if self.statuses:
             return web.Response(status=self.statuses.pop(0), headers=self.extra)
         assert self.app is not None
@@ -97,6 +99,29 @@ async def test_an_app_can_refuse_retries() -> None:
         await slack.wait_for(lambda: delivery.given_up)
 
         assert (len(endpoint.requests), delivery.http_status) == (1, 500)
+
+
+async def test_a_slow_endpoint_times_out() -> None:
+    """An answer after the timeout is too late for its attempt, yet ends the retries."""
+    options = {"ack_timeout": 0.05, "retry_delays": (0, 9)}
+    async with serving(**options) as (slack, endpoint):
+        endpoint.statuses, endpoint.delay = [200, 200], 0.07
+        await slack.say("C1", "U1", "hi")
+        delivery = slack.deliveries[0]
+        await slack.wait_for(lambda: delivery.acked_at)
+        await slack.wait_for(lambda: len(endpoint.requests) == 2)
+
+        assert endpoint.requests[1][0]["X-Slack-Retry-Reason"] == "http_timeout"
+
+
+async def test_the_request_url_can_be_set_late() -> None:
+    """An app that started after the simulator is reached all the same."""
+    async with serving() as (slack, _endpoint):
+        url = slack.http.request_url
+        slack.point_at("http://127.0.0.1:1/")
+        slack.point_at(url)
+
+        assert await slack.verify_url()
 
 
 async def test_an_unreachable_endpoint_is_retried() -> None:

@@ -170,12 +170,13 @@ async def test_a_stream_ends_after_its_life() -> None:
 
 
 async def test_stop_pressed_by_the_member_ends_the_stream(stream: Streaming) -> None:
-    """After Stop both append and stop answer stopped_by_user."""
+    """After Stop an append answers stopped_by_user; the app can still finish the message."""
     ts = await stream.start(markdown_text="a")
     await stream.slack.press_stop("C1", stream.question, "U1")
 
     assert await stream.error("chat.appendStream", ts=ts, markdown_text="b") == "stopped_by_user"
-    assert await stream.error("chat.stopStream", ts=ts) == "stopped_by_user"
+    await stream.client.chat_stopStream(channel="C1", ts=ts, markdown_text=" (stopped)")
+    assert stream.slack.message("C1", ts).text == "a (stopped)"
 
 
 async def test_sizes_and_owners_are_checked(stream: Streaming) -> None:
