@@ -137,12 +137,9 @@ class Gateway:
                     return refused.code
                 continue
             if message.type in (WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
-                await self._closed(link)
-                return link.ws.close_code or 1006
-
-    async def _closed(self, link: Link) -> None:
-        if link.closing:
-            await link.writer
+                if link.close_code is not None:
+                    await link.writer
+                return link.close_code or link.ws.close_code or 1006
 
     def _detach(self, link: Link, code: int) -> None:
         session = link.session
@@ -150,7 +147,9 @@ class Gateway:
             return
         session.link = None
         session.dropped_at = time.monotonic()
-        if code in (1000, 1001) or code in FATAL_CODES:
+        # Only the client's own 1000 or 1001 ends a session.
+        gone = code in (1000, 1001) and link.close_code is None
+        if gone or code in FATAL_CODES:
             self.end(session)
 
     # operations in

@@ -89,7 +89,8 @@ class Link:
         # Level 1: what a byte costs on loopback is CPU, not transfer.
         self._compressor = zlib.compressobj(1) if compress else None
         self._queue: deque[tuple[bytes, Noted | None]] = deque()
-        self._close_code: int | None = None
+        # Set when this side decided to close.
+        self.close_code: int | None = None
         self._wake = asyncio.Event()
         self._received: deque[float] = deque()
         self.writer = asyncio.get_running_loop().create_task(self._write())
@@ -105,13 +106,8 @@ class Link:
 
     def close(self, code: int) -> None:
         """Close with this code, after what is queued."""
-        self._close_code = code
+        self.close_code = code
         self._wake.set()
-
-    @property
-    def closing(self) -> bool:
-        """Whether this side decided to close."""
-        return self._close_code is not None
 
     def reset(self) -> None:
         """Tear the TCP connection down with RST; nothing queued gets out."""
@@ -131,8 +127,8 @@ class Link:
             while True:
                 while self._queue:
                     await self._send(*self._queue.popleft())
-                if self._close_code is not None:
-                    await self.ws.close(code=self._close_code)
+                if self.close_code is not None:
+                    await self.ws.close(code=self.close_code)
                     return
                 self._wake.clear()
                 await self._wake.wait()

@@ -85,7 +85,7 @@ async def _ready(client: Bot, task: asyncio.Task[None]) -> None:
 async def until(predicate: Any, seconds: float = 3.0) -> Any:
     """Polls the client's side, which has no event to wait for."""
     async with asyncio.timeout(seconds):
-        while not (value := predicate()):
+        while not (value := predicate()):  # noqa: ASYNC110 - the client has no event for it
             await asyncio.sleep(0.005)
     return value
 

@@ -8,9 +8,9 @@ from typing import Any
 import discord
 import pytest
 from discord import app_commands
+from unit.bots.test_discord_simulator import Bot, running, until
 
 from bots.simulators.discord import DiscordOptions
-from unit.bots.test_discord_simulator import Bot, running, until
 
 
 class Form(discord.ui.Modal, title="Why?"):
