@@ -479,6 +479,24 @@ async def test_a_warned_socket_still_gets_payloads_until_it_is_closed() -> None:
     assert closing.type is aiohttp.WSMsgType.CLOSE
 
 
+async def test_stopping_closes_open_sockets() -> None:
+    """A simulator that stops closes its sockets properly and ignores nonsense until then."""
+    async with aiohttp.ClientSession() as session:
+        slack = SlackSimulator()
+        await slack.start()
+        client = AsyncWebClient(base_url=slack.api_url, session=session)
+        url = (await client.apps_connections_open(app_token=slack.app_token))["url"]
+        async with session.ws_connect(url) as socket:
+            await socket.receive_json()
+            await socket.send_str("{nonsense")
+            await socket.send_json({"envelope_id": "unknown"})
+            stopping = asyncio.create_task(slack.stop())
+            closing = await socket.receive()
+        await stopping
+
+    assert (closing.type, closing.data) == (aiohttp.WSMsgType.CLOSE, 1001)
+
+
 async def test_a_disabled_link_cannot_be_opened_again(bot: Bot) -> None:
     """After link_disabled apps.connections.open fails."""
     bot.slack.disconnect("link_disabled")
