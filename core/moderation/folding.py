@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
 from typing import NamedTuple
 
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
@@ -22,6 +23,10 @@ class Folded(NamedTuple):
     def start(self, index: int) -> int:
         """Where a span that begins at the folded `index` begins in the original."""
         return index if self.origin is None else self.origin[index]
+
+    def index(self, start: int) -> int:
+        """Where the original character `start` begins in the folded text."""
+        return start if self.origin is None else bisect_left(self.origin, start)
 
     def end(self, index: int) -> int:
         """Where a span that ends before the folded `index` ends in the original."""

@@ -47,8 +47,8 @@ class StreamGate:
     """One answer's way out; not shared between answers."""
 
     __slots__ = (
-        "_held", "_hits", "_judged", "_last", "_let_out", "_lock", "_masks", "_ready", "_remote",
-        "_rules", "_score", "_scored", "_seen", "_stopped",
+        "_held", "_hits", "_judged", "_last", "_let_out", "_lock", "_masks", "_open", "_ready",
+        "_remote", "_rules", "_score", "_scored", "_seen", "_stopped",
     )  # fmt: skip
 
     def __init__(self, rules: LocalRules, score: Score | None = None) -> None:
@@ -59,6 +59,7 @@ class StreamGate:
         self._seen = ""
         self._let_out = 0
         self._judged = 0
+        self._open = 0
         self._masks: list[tuple[int, int]] = []
         self._hits: dict[Hit, None] = {}
         self._remote: Verdict | None = None
@@ -121,7 +122,7 @@ class StreamGate:
         self._held = held[hold:]
         out = held[:hold]
         if out:
-            self._last = fold(out[-1]).text[-1]
+            self._last = encodable(out[-1])
             out = self._masked(out)
             self._let_out += hold
         return self._release(out)
@@ -140,6 +141,8 @@ class StreamGate:
         text = self._last + folded.text if before else folded.text
         hits = []
         for rule, start, end, right in terms.find(text):
+            if start < before:
+                continue
             last = folded.end(end - before)
             # one that needs the edge of a word is certain a character later, or at the end
             certain = last if not right else last + 1
@@ -149,8 +152,12 @@ class StreamGate:
         self._judge(hits)
         if final:
             return length
-        open_at = terms.open_from(text, before) - before
-        return length if open_at >= len(folded.text) else folded.start(open_at)
+        # a beginning that was ruled out before stays so
+        low = folded.index(self._open - self._let_out)
+        at = terms.open_from(text, before + low) - before
+        hold = length if at >= len(folded.text) else folded.start(at)
+        self._open = self._let_out + hold
+        return hold
 
     def _scan_patterns(self, held: str, *, final: bool) -> int:
         """Record the expressions' matches that are certain now; the index to hold from."""

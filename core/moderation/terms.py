@@ -92,10 +92,12 @@ class TermIndex:
         anywhere, floating = self._prefixes
         length = len(folded)
         for index in range(max(low, length - self.longest), length):
-            if folded[index] not in anywhere.first:
+            character = folded[index]
+            if character not in anywhere.first:
                 continue
-            inside_word = index > 0 and is_word(folded[index - 1]) and is_word(folded[index])
-            if (floating if inside_word else anywhere).may_grow(folded[index:]):
+            inside_word = index > 0 and is_word(folded[index - 1]) and is_word(character)
+            prefixes = floating if inside_word else anywhere
+            if character in prefixes.first and prefixes.may_grow(folded[index:]):
                 return index
         return length
 

@@ -1,0 +1,351 @@
+"""The streaming gate: nothing of a forbidden text comes out, everything else does, soon."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.moderation.facade import Moderation
+from core.moderation.gate import MAX_TOKEN, SCORE_CONTEXT, StreamGate, Violation
+from core.moderation.policy import Policy
+from core.moderation.rules import LocalRules, RuleSpec
+from core.moderation.scorer import Scored, Unchecked
+from core.moderation.verdicts import Verdict, redact
+
+ALPHABET = "abAB ßsS\u0301.İ\ud800"
+cores = st.text("absSß\u0301.", min_size=1, max_size=4)
+written = st.builds(
+    lambda core, left, right: "*" * left + core + "*" * right, cores, st.booleans(), st.booleans()
+)
+term_lists = st.lists(written, min_size=1, max_size=4)
+pieces = st.lists(st.text(ALPHABET, max_size=6), max_size=12)
+TOKEN_REGEXES = (r"k\d{3,}", r"\bfoo\b", r"bar$", r"[a-z]+@[a-z]+")
+token_pieces = st.lists(st.text("k12 fo.bar@ \n漢", max_size=5), max_size=12)
+
+
+def rule(action: str = "refuse", *terms: str, regexes: tuple[str, ...] = ()) -> LocalRules:
+    return LocalRules.build([RuleSpec("r", action=action, terms=terms, regexes=regexes)])  # type: ignore[arg-type]
+
+
+def run(gate: StreamGate, chunks: list[str]) -> tuple[str, Violation | None]:
+    """What came out, and what stopped it."""
+    out = ""
+    try:
+        for chunk in chunks:
+            out += gate.feed(chunk)
+        out += gate.finish()
+    except Violation as violation:
+        return out, violation
+    return out, None
+
+
+def splits(text: str) -> Iterator[list[str]]:
+    """In two at every position, and in single characters."""
+    for at in range(len(text) + 1):
+        yield [text[:at], text[at:]]
+    yield list(text)
+
+
+@given(term_lists, pieces)
+def test_the_gate_judges_as_the_whole_text_is_judged(terms: list[str], chunks: list[str]) -> None:
+    """However a text is cut, the gate stops exactly the texts that `check` refuses, unseen."""
+    rules = rule("refuse", *terms)
+    text = "".join(chunks)
+    whole = rules.check(text)
+    out, violation = run(StreamGate(rules), chunks)
+    if whole.decision == "allow":
+        assert violation is None
+        assert out == text
+    else:
+        assert violation is not None
+        assert not violation.late
+        assert text.startswith(out)
+        assert len(out) <= min(hit.start for hit in whole.hits)
+
+
+@given(term_lists, pieces)
+def test_what_comes_out_of_a_redacting_gate(terms: list[str], chunks: list[str]) -> None:
+    """However a text is cut, what comes out is the text as redacted whole, with the same hits."""
+    rules = rule("redact", *terms)
+    text = "".join(chunks)
+    gate = StreamGate(rules)
+    out, violation = run(gate, chunks)
+    assert violation is None
+    assert out == redact(text, rules.check(text))
+    assert gate.verdict == rules.check(text)
+
+
+@given(term_lists, pieces)
+def test_flags_let_everything_out(terms: list[str], chunks: list[str]) -> None:
+    """A rule that only flags changes no character, and its hits are those of the whole text."""
+    rules = rule("flag", *terms)
+    gate = StreamGate(rules)
+    assert run(gate, chunks) == ("".join(chunks), None)
+    assert gate.verdict == rules.check("".join(chunks))
+
+
+@given(term_lists, pieces)
+def test_only_a_possible_beginning_is_held(terms: list[str], chunks: list[str]) -> None:
+    """What is held begins as some term begins, so nothing is held for nothing."""
+    gate = StreamGate(rule("flag", *terms))
+    so_far = ""
+    for chunk in chunks:
+        gate.feed(chunk)
+        so_far += chunk
+        if gate.held:
+            held = so_far[-gate.held :].replace("\ud800", "\ufffd").casefold()
+            # a character that folds to several is held whole for a term in its middle
+            ways = {held[at:] for at in range(len(so_far[-gate.held].casefold()))}
+            folded = [term.strip("*").casefold() for term in terms]
+            assert any(core.startswith(way) for core in folded for way in ways)
+
+
+@given(token_pieces)
+def test_expressions_within_a_token_never_leak(chunks: list[str]) -> None:
+    """Expressions that stay in one token are stopped unseen, and only where the whole text is."""
+    rules = rule(regexes=TOKEN_REGEXES)
+    text = "".join(chunks)
+    whole = rules.check(text)
+    out, violation = run(StreamGate(rules), chunks)
+    assert (violation is None) == (whole.decision == "allow")
+    if violation is None:
+        assert out == text
+    else:
+        assert not violation.late
+        assert len(out) <= min(hit.start for hit in whole.hits)
+
+
+@given(token_pieces)
+def test_expressions_redact_within_a_token(chunks: list[str]) -> None:
+    """Redacting expressions mask the stream as they mask the whole text."""
+    rules = rule("redact", regexes=TOKEN_REGEXES)
+    text = "".join(chunks)
+    assert run(StreamGate(rules), chunks) == (redact(text, rules.check(text)), None)
+
+
+@pytest.mark.parametrize("term", ["forbidden", "forbidden*", "*forbidden", "*forbidden*", "FORBIDDEN"])
+def test_a_planted_term_never_leaks_a_character(term: str) -> None:
+    """Split at every position, with text around it that begins as the term does."""
+    rules = rule("refuse", term, "forbear", "two words")
+    text = "I forgot. For forbid FORBIDDEN, then more"
+    start = text.index("FORBIDDEN")
+    for chunks in splits(text):
+        out, violation = run(StreamGate(rules), chunks)
+        assert violation is not None
+        assert len(out) <= start
+        assert [(hit.start, hit.end) for hit in violation.verdict.hits][:1] == [(start, start + 9)]
+
+
+def test_a_term_is_stopped_at_the_very_end() -> None:
+    """A whole word that only the end of the answer completes is stopped by `finish`."""
+    gate = StreamGate(rule("refuse", "bad"))
+    assert gate.feed("so bad") == "so "
+    with pytest.raises(Violation):
+        gate.finish()
+    with pytest.raises(Violation):
+        gate.feed("more")
+
+
+def test_seeded_streams_with_planted_terms() -> None:
+    """Two thousand answers of random words: no leak, nothing lost, below one character held."""
+    draw = random.Random(20260101)
+    words = ["".join(draw.choices("abcdefghijklmnoprstuvw", k=draw.randint(3, 9))) for _ in range(900)]
+    terms, clean = words[:300], words[300:]
+    rules = rule("refuse", *terms)
+    held = fed = 0
+    for number in range(2000):
+        parts = [draw.choice(clean) for _ in range(12)]
+        if number % 2:
+            parts.insert(draw.randrange(12), draw.choice(terms).title())
+        text = " ".join(parts)
+        verdict = rules.check(text)
+        gate, out, at, stopped = StreamGate(rules), "", 0, False
+        while at < len(text) and not stopped:
+            size = draw.randint(1, 7)
+            try:
+                out += gate.feed(text[at : at + size])
+            except Violation:
+                stopped = True
+            at += size
+            held, fed = held + gate.held * (not stopped), fed + 1
+        if not stopped:
+            tail, violation = run(gate, [])
+            out, stopped = out + tail, violation is not None
+        assert stopped == (verdict.decision == "refuse")
+        assert text.startswith(out)
+        assert len(out) <= min((hit.start for hit in verdict.hits), default=len(text))
+    assert held / fed < 1
+
+
+def test_an_expression_across_tokens_is_late_and_said_so() -> None:
+    """What began in a released token can't be unsaid, so the violation asks to withdraw."""
+    gate = StreamGate(rule("redact", regexes=(r"free\s+nitro",)))
+    assert gate.feed("get free ") == "get free "
+    with pytest.raises(Violation) as caught:
+        gate.feed("nitro now ")
+    assert caught.value.late
+    assert [(hit.start, hit.end) for hit in caught.value.verdict.hits] == [(4, 14)]
+
+
+def test_an_expression_longer_than_the_context_is_found_at_the_end() -> None:
+    """`finish` judges the whole answer once more, for what no window could show."""
+    gate = StreamGate(rule("refuse", regexes=(r"BEGIN[a ]+END",)))
+    for _ in gate.feed("BEGIN "), *(gate.feed("a ") for _ in range(1000)), gate.feed("END "):
+        pass
+    with pytest.raises(Violation) as caught:
+        gate.finish()
+    assert caught.value.late
+
+
+def test_anchors_mean_the_whole_answer() -> None:
+    """`^` and `$` are not fooled by windows, however long the answer is."""
+    rules = rule("refuse", regexes=("^word", "end$"))
+    chunks = ["a word, the end. "] * 100
+    assert run(StreamGate(rules), chunks)[1] is None
+    assert run(StreamGate(rules), [*chunks, "the end"])[1] is not None
+
+
+def test_an_endless_token_is_held_only_so_far() -> None:
+    """With expressions, at most MAX_TOKEN characters are held, and nothing is lost."""
+    gate = StreamGate(rule("refuse", regexes=(r"never\d",)))
+    out = ""
+    for _ in range(500):
+        out += gate.feed("xyz")
+        assert gate.held <= MAX_TOKEN
+    assert out + gate.finish() == "xyz" * 500
+
+
+def test_scripts_without_spaces_are_not_held() -> None:
+    """Expressions hold no more than the last character of a text in Han or Kana."""
+    gate = StreamGate(rule("refuse", regexes=(r"never\d",)))
+    assert gate.feed("これは長い答えです") == "これは長い答えです"
+
+
+def test_nothing_is_held_without_rules() -> None:
+    """A gate without rules lets each piece out as it is."""
+    gate = StreamGate(LocalRules.build([]))
+    assert [gate.feed("a"), gate.feed("bc"), gate.finish()] == ["a", "bc", ""]
+
+
+class Scripted:
+    """A scorer that finds "evil" anywhere, after a moment, and keeps what it was asked."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.asked: list[str] = []
+        self.fails = fails
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def score(self, items: list[str] | tuple[str, ...]) -> list[Scored]:
+        self.asked.extend(items)
+        await self.go.wait()
+        if self.fails:
+            return [Unchecked("down") for _ in items]
+        return [{"hate": 0.99 if "evil" in item else 0.01} for item in items]
+
+    async def aclose(self) -> None:
+        return None
+
+
+async def test_nothing_is_clear_before_its_verdict() -> None:
+    """With a scorer, `clear` gives what it judged, once, and all that was fed in the end."""
+    scorer = Scripted()
+    gate = Moderation(LocalRules.build([]), scorer).gate()
+    scorer.go.clear()
+    gate.feed("one ")
+    waiting = asyncio.create_task(gate.clear())
+    await asyncio.sleep(0)
+    gate.feed("two ")
+    assert not waiting.done()
+    scorer.go.set()
+    assert await waiting == "one "
+    gate.feed("three")
+    gate.finish()
+    assert await gate.clear() == "two three"
+    assert await gate.clear() == ""
+    assert scorer.asked == ["one ", "one two three"]
+
+
+async def test_a_bad_word_across_two_clearings_is_seen_whole() -> None:
+    """The scorer sees the end of what went out before, bounded, so that a cut hides nothing."""
+    scorer = Scripted()
+    gate = Moderation(LocalRules.build([]), scorer).gate()
+    gate.feed("x" * 3000 + " ev")
+    assert (await gate.clear()).endswith(" ev")
+    gate.feed("il deeds")
+    with pytest.raises(Violation) as caught:
+        await gate.clear()
+    assert caught.value.late
+    assert caught.value.verdict.categories["hate"] == 0.99
+    assert len(scorer.asked[-1]) == SCORE_CONTEXT + len("il deeds")
+    with pytest.raises(Violation):
+        gate.feed("more")
+
+
+async def test_a_cancelled_clearing_loses_nothing() -> None:
+    """Text whose scoring was given up comes out of the next call."""
+    scorer = Scripted()
+    gate = Moderation(LocalRules.build([]), scorer).gate()
+    gate.feed("some text")
+    scorer.go.clear()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await gate.clear()
+    scorer.go.set()
+    assert await gate.clear() == "some text"
+
+
+async def test_clearing_without_a_scorer_gives_what_was_fed() -> None:
+    """One way of use for both: without a scorer `clear` gives the local rules' release."""
+    gate = Moderation(rule("refuse", "bad")).gate()
+    gate.feed("all ba")
+    assert await gate.clear() == "all "
+    gate.feed("lm")
+    gate.finish()
+    assert await gate.clear() == "balm"
+    assert gate.verdict == Verdict()
+
+
+@pytest.mark.parametrize(("on_error", "passes"), [("allow", True), ("block", False)])
+async def test_a_scorer_that_fails_in_mid_answer(on_error: str, passes: bool) -> None:
+    """The policy decides, and the skipped check is recorded either way."""
+    policy = Policy(on_error=on_error)  # type: ignore[arg-type]
+    gate = Moderation(LocalRules.build([]), Scripted(fails=True), policy).gate()
+    gate.feed("text")
+    if passes:
+        assert await gate.clear() == "text"
+    else:
+        with pytest.raises(Violation):
+            await gate.clear()
+    assert gate.verdict.unchecked == "down"
+
+
+@settings(max_examples=40)
+@given(st.lists(st.one_of(st.just("CLEAR"), st.text("ab evil", max_size=9)), max_size=20))
+def test_cleared_text_is_whole_and_scored(steps: list[str]) -> None:
+    """However feeding and clearing interleave: cleared text is a prefix, whole if allowed."""
+
+    async def walk() -> tuple[str, bool]:
+        gate, out = Moderation(LocalRules.build([]), Scripted()).gate(), ""
+        try:
+            for step in steps:
+                if step == "CLEAR":
+                    out += await gate.clear()
+                else:
+                    gate.feed(step)
+            gate.finish()
+            return out + await gate.clear(), True
+        except Violation:
+            return out, False
+
+    out, passed = asyncio.run(walk())
+    text = "".join(step for step in steps if step != "CLEAR")
+    assert text.startswith(out)
+    assert "evil" not in out
+    assert passed == ("evil" not in text)
+    assert not passed or out == text
