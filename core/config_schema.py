@@ -65,6 +65,7 @@ class SlackConfig(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         mode = self.mode or ("socket" if self.app_token else "http" if self.signing_secret else "")
         msgspec.structs.force_setattr(self, "mode", mode)
+        msgspec.structs.force_setattr(self, "api_url", self.api_url.rstrip("/") + "/")
 
     @property
     def is_enabled(self) -> bool:
@@ -88,6 +89,9 @@ class DiscordConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Register the application commands when they have changed."""
     limits: bool = True
     """Pace calls by the rate-limit headers."""
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "api_url", self.api_url.rstrip("/"))
 
     @property
     def is_enabled(self) -> bool:
@@ -147,6 +151,9 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Further attempts per endpoint before the first delta."""
     fallbacks: tuple[FallbackConfig, ...] = ()
     """Where to turn when the main endpoint fails, in order."""
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "base_url", self.base_url.rstrip("/"))
 
     @property
     def is_openai(self) -> bool:

@@ -74,11 +74,10 @@ def mask(text: str) -> str:
 
 def mask_url(url: str) -> str:
     """The URL without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}").geturl()
+    start, slashes, rest = url.partition("://")
+    user, at, host = rest.rpartition("@")
+    name, colon, _ = user.partition(":")
+    return f"{start}{slashes}{name}:***@{host}" if at and colon else url
 
 
 def same_origin(left: str, right: str) -> bool:
