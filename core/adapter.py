@@ -21,7 +21,8 @@ class Capabilities:
     platform: str
     can_edit: bool = True
     can_delete_members_messages: bool = False
-    can_post_privately: bool = True
+    can_repeat_private: bool = False
+    """Posting for the asker alone is idempotent; otherwise it happens at most once."""
     part_limit: int = 2000
     """Characters of one part."""
 

@@ -20,6 +20,7 @@
     └── StoreError               the database refused or failed
         ├── Conflict             a unique key is taken
         ├── LeaseLost            final: another process owns the conversation
+        ├── NotStored            final: an event whose insert failed; it will be redelivered
         ├── StoreUnavailable     retryable: full disk, lock, lost connection
         └── SchemaTooNew         final: the database belongs to a newer talkwarden
 
@@ -175,6 +176,10 @@ class Conflict(StoreError):
 
 class LeaseLost(StoreError):
     """Another process has taken this conversation over."""
+
+
+class NotStored(StoreError):
+    """The event was not stored; its platform was not told otherwise."""
 
 
 class StoreUnavailable(StoreError):

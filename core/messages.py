@@ -23,6 +23,8 @@ class Author(msgspec.Struct, frozen=True, omit_defaults=True):
     is_external: bool = False
     """From another organisation, in a channel that is shared with it."""
     roles: tuple[str, ...] = ()
+    is_self: bool = False
+    """The assistant's own account: met in a backfill only."""
     may_configure: bool = False
     """The platform lets this person manage the channel or the workspace."""
 

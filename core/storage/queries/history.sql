@@ -33,30 +33,33 @@ WHERE m.conversation = :conversation AND m.seq = :seq
 RETURNING version
 
 -- name: by_platform
-SELECT conversation, seq, turn FROM messages
-WHERE platform_id = :platform_id AND conversation = :conversation AND version = 0
-
--- name: by_turn
 SELECT seq FROM messages
-WHERE conversation = :conversation AND turn = :turn AND role = :role AND version = 0
+WHERE platform_id = :platform_id AND conversation = :conversation AND version = 0
+ORDER BY seq DESC LIMIT 1
 
 -- name: locate
-SELECT conversation FROM messages
-WHERE platform_id = :platform_id AND conversation LIKE :place ESCAPE '!'
+SELECT m.conversation FROM messages m JOIN conversations c ON c.id = m.conversation
+WHERE m.platform_id = :message
+  AND c.platform = :platform AND c.workspace = :workspace AND c.channel = :channel
 UNION
-SELECT conversation FROM outbox
-WHERE message = :platform_id AND conversation LIKE :place ESCAPE '!'
+SELECT o.conversation FROM outbox o JOIN conversations c ON c.id = o.conversation
+WHERE o.message = :message
+  AND c.platform = :platform AND c.workspace = :workspace AND c.channel = :channel
 LIMIT 1
 
 -- name: answered_by
 SELECT m.seq FROM outbox o JOIN messages m
   ON m.conversation = o.conversation AND m.turn = o.turn AND m.role = 'assistant'
-WHERE o.message = :platform_id AND o.conversation = :conversation
+WHERE o.message = :platform_id AND o.conversation = :conversation AND o.state = 'confirmed'
+ORDER BY m.seq DESC LIMIT 1
+
+-- name: by_turn
+SELECT seq FROM messages WHERE conversation = :conversation AND turn = :turn AND version = 0
 
 -- name: window
-SELECT seq, platform_id, role, author_id, author_name, content, parent, turn
+SELECT seq, platform_id, role, author_id, author_name, content, parent, turn, is_deleted
 FROM current_messages
-WHERE conversation = :conversation AND seq >= :start AND is_deleted = 0
+WHERE conversation = :conversation AND seq >= :start
 ORDER BY seq
 
 -- name: has_answer

@@ -39,7 +39,7 @@ RETURNING fence
 UPDATE leases SET expires_at = :expires_at WHERE owner = :owner AND expires_at > :now
 
 -- name: release
-UPDATE leases SET expires_at = 0 WHERE lane = :lane AND owner = :owner AND fence = :fence
+UPDATE leases SET expires_at = 0 WHERE lane = :lane AND owner = :owner
 
 -- name: fence
 SELECT fence FROM leases WHERE lane = :lane

@@ -1,0 +1,362 @@
+"""Steps 7 and 8 of a message's walk: ask the model, and let out what passed.
+
+The turn is begun in the database while the model is already being asked; nothing becomes visible
+before that is durable and the question's verdict is in. A finished text is stored before its last
+part is delivered, so that no crash makes anybody pay for it twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+from core.adapter import Activity, Adapter, Target
+from core.completions.client import CompletionsClient
+from core.completions.tokens import TokenCounters
+from core.completions.types import ChatDelta, ChatMessage, ChatRequest, Usage
+from core.config import Config
+from core.delivery import Delivery
+from core.engine import Batch
+from core.errors import ContextTooLong, ModelError, ModelUnavailable, TalkwardenError
+from core.history import append_op, fit, move_window_op, revise_seq_op, to_messages
+from core.messages import Author, Place
+from core.moderation import Moderation, Verdict, Violation
+from core.outbox import intend_op
+from core.question import Question, record_op, subject
+from core.settings import Resolved
+from core.storage import Op, Row, Store
+from core.telemetry import logger
+from core.turns import Outcome, Reply, begin_op, finish_text_op, question_op, take_rows_op
+
+_log = logger("talkwarden.answer")
+
+EMPTY = "The model gave an empty answer."
+STOPPED = "_(stopped)_"
+CUT = "_(cut off: the answer reached its length limit)_"
+PATIENCE = 0.4  # seconds without a visible word before "working" is shown
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One answer to the items of a batch."""
+
+    id: str
+    batch: Batch
+    target: Target
+    adapter: Adapter
+    place: Place
+    asker: Author
+    resolved: Resolved
+    parts: Mapping[int, Row]
+    """Outbox rows of an earlier attempt, or of the answer that is replaced."""
+
+
+class QuestionRefused(TalkwardenError):
+    """The remote scorer refuses the question, after the model was asked."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__()
+        self.verdict = verdict
+
+
+class Superseded(TalkwardenError):
+    """The question changed before anything of its answer was visible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every answer needs."""
+
+    config: Config
+    store: Store
+    client: CompletionsClient
+    moderation: Moderation
+    counters: TokenCounters
+    clock: Callable[[], float] = time.time
+
+
+class Answer:
+    """One attempt to answer one question."""
+
+    def __init__(self, means: Means, turn: Turn, question: Question, delivery: Delivery) -> None:
+        self._means = means
+        self._turn = turn
+        self._question = question
+        self._delivery = delivery
+        self._gate = means.moderation.gate()
+        self._cleared: list[str] = []
+        self._reader: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+        self._usage: Usage | None = None
+        self._model = ""
+        self._finish_reason: str | None = None
+        self._is_reasoning = False
+        self._estimated = 0
+        self._window_start = question.past.start
+
+    async def run(self) -> Reply | None:
+        """The whole answer, delivered; None if it was parked for the next start.
+
+        Raises Superseded, StoreError, PlatformError.
+        """
+        request = self._request(self._means.config.model.context_tokens)
+        begun = self._means.store.submit(self._begin_op())
+        ready = asyncio.ensure_future(self._ready(begun.durable))
+        working = asyncio.ensure_future(self._show_working())
+        self._delivery.follow(asyncio.shield(ready), self._clear, self._fail)
+        try:
+            text, reply = await self._settle(request, ready)
+            if text is None:
+                await self._delivery.abandon()
+                return None
+            attempt, seq = await asyncio.shield(begun.durable)
+            reply = self._billed(reply, attempt, seq)
+            await self._means.store.write(self._finish_op(text, reply))
+            await self._delivery.finish(text)
+            return reply
+        finally:
+            await self._delivery.abandon()
+            for task in (ready, working):
+                task.cancel()
+            await asyncio.gather(ready, working, return_exceptions=True)
+
+    # before anything is visible
+
+    def _begin_op(self) -> Op[tuple[int, int]]:
+        """Begin the turn; (attempt, seq of the question)."""
+        turn, question, now = self._turn, self._question, self._means.clock()
+        conversation = turn.target.conversation
+        attempt = yield from begin_op(turn.id, turn.batch.lane, turn.target, turn.batch.fence, now)
+        yield from take_rows_op(turn.id, turn.batch.items)
+        seq = question.seq
+        if question.entries:
+            seq = yield from append_op(conversation, turn.place, question.linked(), now)
+        yield from question_op(turn.id, seq)
+        if question.message is not None:
+            yield from record_op(subject(question.message), "in", question.verdict, now)
+        yield from intend_op(turn.id, 0, conversation, now)
+        if self._window_start != question.past.start:
+            yield from move_window_op(conversation, self._window_start)
+        return attempt, seq
+
+    async def _ready(self, begun: Awaitable[object]) -> None:
+        """Return when something may become visible."""
+        scoring = self._means.moderation.score_all(self._question.texts, self._question.verdict)
+        verdict = await scoring if self._means.moderation.when == "overlap" else None
+        for item in self._turn.batch.items:
+            await item.durable()
+        await begun
+        if verdict is not None and not verdict.is_allowed:
+            raise QuestionRefused(verdict)
+
+    async def _show_working(self) -> None:
+        await asyncio.sleep(PATIENCE)
+        if self._delivery.is_visible:
+            return
+        adapter, target = self._turn.adapter, self._turn.target
+        try:
+            await adapter.indicate(target, Activity.WORKING)
+            await asyncio.Event().wait()
+        finally:
+            await adapter.indicate(target, Activity.IDLE)
+
+    # while the model writes
+
+    def _request(self, budget: int) -> ChatRequest:
+        turn, config = self._turn, self._means.config.model
+        resolved = turn.resolved
+        count = self._means.counters.of(resolved.model).count_message
+        system = ChatMessage("system", resolved.persona)
+        facts = (self._facts(),) if config.facts else ()
+        fixed = sum(count(message) for message in (system, *facts))
+        path = self._question.path()
+        kept, start = fit(path, self._question.past.start, budget - fixed, count)
+        self._window_start = start
+        window = to_messages(kept, has_names=not turn.place.is_private, has_vision=config.vision)
+        messages = (system, *window, *facts)
+        self._estimated = fixed + sum(count(message) for message in window)
+        return ChatRequest(
+            messages=messages,
+            model=resolved.model,
+            params=_params(resolved, config.reply_tokens),
+            prompt_cache_key=_digest(turn.target.conversation),
+            user=_digest(f"{turn.place.workspace}:{turn.asker.id}"),
+        )
+
+    def _facts(self) -> ChatMessage:
+        now = datetime.fromtimestamp(self._means.clock(), UTC)
+        facts = f"It is {now:%A, %d %B %Y, %H:%M} UTC."
+        if self._turn.asker.name and not self._turn.place.is_private:
+            facts += f" The last message is from {self._turn.asker.name}."
+        return ChatMessage("system", facts)
+
+    async def _settle(
+        self, request: ChatRequest, ready: asyncio.Future[None]
+    ) -> tuple[str | None, Reply]:
+        """Read the model to the end and decide what the member sees; None: nothing more now."""
+        try:
+            await self._read_until_interrupted(request)
+            self._gate.finish()
+            await asyncio.shield(ready)
+            await self._clear()
+        except (Violation, QuestionRefused) as exc:
+            return self._withheld(exc)
+        except ModelError as exc:
+            await asyncio.shield(ready)
+            return await self._failed(exc)
+        reason = self._turn.batch.interrupt.reason
+        text = "".join(self._cleared)
+        if reason == "shutdown":
+            return None, Reply()
+        if reason == "deleted":
+            return "", Reply(outcome="withdrawn")
+        if reason == "stop":
+            return _joined(text, STOPPED), Reply("stopped", text)
+        if not text.strip():
+            return EMPTY, Reply("failed")
+        ending = CUT if self._finish_reason == "length" else ""
+        return _joined(text, ending), Reply("answered", text)
+
+    async def _read_until_interrupted(self, request: ChatRequest) -> None:
+        """Feed the gate from the model; return early when the turn is interrupted."""
+        interrupt = self._turn.batch.interrupt
+        reader = self._reader = asyncio.ensure_future(self._read(request))
+        interrupt.listen(self._interrupted)
+        try:
+            async with asyncio.timeout(self._means.config.engine.turn_deadline):
+                await asyncio.wait([reader])
+        except TimeoutError:
+            raise ModelUnavailable("The turn's deadline passed.") from None
+        finally:
+            interrupt.listen(None)
+            reader.cancel()
+            await asyncio.wait([reader])
+        if self._failure is not None:
+            raise self._failure
+        if reader.cancelled():
+            if interrupt.reason == "edited":
+                raise Superseded
+            return
+        reader.result()
+
+    def _interrupted(self) -> None:
+        if self._turn.batch.interrupt.reason == "edited" and self._delivery.is_visible:
+            return  # what members have begun to read is finished
+        if self._reader is not None:
+            self._reader.cancel()
+
+    def _fail(self, failure: Exception) -> None:
+        self._failure = failure
+        if self._reader is not None:
+            self._reader.cancel()
+
+    async def _read(self, request: ChatRequest) -> None:
+        try:
+            await self._read_once(request)
+        except ContextTooLong:
+            # The count was too low for this endpoint; a shorter window is worth one more try.
+            await self._read_once(self._request(self._means.config.model.context_tokens // 2))
+
+    async def _read_once(self, request: ChatRequest) -> None:
+        deadline = self._means.config.engine.turn_deadline
+        async with self._means.client.stream(request, deadline=deadline) as stream:
+            async for batch in stream:
+                text = self._shown(batch)
+                if text:
+                    self._gate.feed(text)
+                    self._delivery.grow()
+        self._usage, self._model = stream.usage, stream.model
+        self._finish_reason = stream.finish_reason
+
+    def _shown(self, batch: Sequence[ChatDelta]) -> str:
+        """The batch's text; reasoning is a quotation before it, if it is shown at all."""
+        if not self._means.config.model.show_reasoning:
+            return "".join([delta.text for delta in batch])
+        pieces = []
+        for delta in batch:
+            if delta.reasoning:
+                pieces.append("" if self._is_reasoning else "> ")
+                pieces.append(delta.reasoning.replace("\n", "\n> "))
+                self._is_reasoning = True
+            if delta.text:
+                pieces.append("\n\n" if self._is_reasoning else "")
+                pieces.append(delta.text)
+                self._is_reasoning = False
+        return "".join(pieces)
+
+    async def _clear(self) -> str:
+        """What may be seen now, as the follower asks for it."""
+        piece = await self._gate.clear()
+        self._cleared.append(piece)
+        return piece
+
+    # what comes of it
+
+    def _withheld(self, exc: Violation | QuestionRefused) -> tuple[str, Reply]:
+        is_answer = isinstance(exc, Violation)
+        _log.info("A text was withheld.", outgoing=is_answer, decision=exc.verdict.decision)
+        if not is_answer:
+            self._question = self._question.with_verdict(exc.verdict)
+        return self._means.moderation.sentence(exc.verdict, outgoing=is_answer), Reply("refused")
+
+    async def _failed(self, exc: ModelError) -> tuple[str, Reply]:
+        _log.warning("The model failed.", error=str(exc), status=exc.status)
+        try:
+            self._gate.finish()
+            await self._clear()
+        except Violation as violation:
+            return self._withheld(violation)
+        text = "".join(self._cleared)
+        return _joined(text, exc.for_user), Reply("failed", text)
+
+    def _billed(self, reply: Reply, attempt: int, seq: int) -> Reply:
+        """The reply with what it cost; the estimator learns from it."""
+        counter = self._means.counters.of(self._turn.resolved.model)
+        usage = self._usage
+        if usage is not None and usage.prompt_tokens:
+            counter.observe(self._estimated, usage.prompt_tokens)
+        elif self._model:
+            usage = Usage(self._estimated, counter.count("".join(self._cleared)))
+        return Reply(
+            outcome=reply.outcome,
+            text=reply.text,
+            question=seq,
+            usage=usage,
+            model=self._model,
+            attempt=attempt,
+        )
+
+    def _finish_op(self, text: str, reply: Reply) -> Op[None]:
+        turn, now = self._turn, self._means.clock()
+        if reply.outcome == "refused" and not self._question.verdict.is_allowed:
+            yield from record_op(
+                f"in {turn.target.conversation} {turn.id}", "in", self._question.verdict, now
+            )
+            for seq in range(reply.question - len(self._question.entries) + 1, reply.question + 1):
+                yield from revise_seq_op(turn.target.conversation, seq, "", now, is_deleted=True)
+        yield from record_op(f"out {turn.id}", "out", self._gate.verdict, now)
+        yield from finish_text_op(turn.id, turn.batch.fence, text, reply, now)
+
+
+def _params(resolved: Resolved, reply_tokens: int) -> dict[str, object]:
+    params: dict[str, object] = dict(resolved.params)
+    if resolved.temperature is not None:
+        params.setdefault("temperature", resolved.temperature)
+    if reply_tokens:
+        params.setdefault("max_tokens", reply_tokens)
+    return params
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def _joined(text: str, ending: str) -> str:
+    return f"{text.rstrip()}\n\n{ending}" if text.strip() and ending else text or ending
+
+
+__all__ = ["Answer", "Means", "Outcome", "Superseded", "Turn"]

@@ -1,0 +1,399 @@
+"""The pipeline: what becomes of a batch that the engine takes up, one short method a step.
+
+    4  commands, access and limits end here with a sentence
+    5  local rules judge every text before the model or the history gets it
+    6  the question joins the history
+    7-9  core/answer.py asks the model and shows what it says
+    10 one transaction completes the turn
+
+Every path begins a turn, stores its finished text, delivers it and completes it, so a sentence
+of ours is as durable as an answer of the model's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from core import access, attachments
+from core.adapter import Adapter, Target
+from core.answer import Answer, Means, Superseded, Turn
+from core.commands import Commands
+from core.delivery import Delivery
+from core.engine import Batch, Engine, Interrupt
+from core.errors import PlatformError
+from core.history import (
+    Entry,
+    Past,
+    append_op,
+    backfill_op,
+    forget_answer_op,
+    load_op,
+    revise_op,
+    seq_of_op,
+)
+from core.inbox import OVERFLOW, Inbox, turn_id, with_later_changes
+from core.messages import Author, Command, Deleted, Edited, Message
+from core.moderation import Verdict
+from core.outbox import adopt_op, intend_op, parts_op
+from core.question import Question, Said, all_texts, entries, record_op, subject
+from core.settings import Settings
+from core.storage import Op
+from core.telemetry import Counters, about, logger
+from core.turns import (
+    Outcome,
+    Reply,
+    answers_to_op,
+    begin_op,
+    complete_op,
+    finish_rows_op,
+    finish_text_op,
+    get_op,
+    take_rows_op,
+    withdrawn_op,
+)
+from core.usage import Bill, Ledger
+
+_log = logger("talkwarden.chat")
+
+BUSY = "There are too many questions waiting here already. Please ask again in a moment."
+GAVE_UP = "Something went wrong on my side, so I can't answer this one."
+NOT_MINE = "I can't find that answer any more, so I can't write it anew."
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """Handles batches; everything it needs is built by the composition root."""
+
+    means: Means
+    engine: Engine
+    inbox: Inbox
+    adapters: Mapping[str, Adapter]
+    settings: Settings
+    commands: Commands
+    ledger: Ledger
+    counters: Counters
+
+    async def handle(self, batch: Batch) -> None:
+        """Do what the batch asks for, to the end; raises to be called again with it."""
+        turn = self._turn(batch)
+        event = batch.event
+        with about(conversation=event.conversation, turn=turn.id):
+            if batch.resumed is not None and batch.resumed.state == "finished":
+                await self._deliver_finished(turn, batch.resumed.text, batch.resumed.reply)
+            elif isinstance(event, Edited | Deleted):
+                await self._change(batch, event)
+            elif batch.is_last_attempt:
+                await self._say(turn, GAVE_UP, "failed")
+            elif isinstance(event, Command):
+                await self._command(turn, event)
+            elif batch.lane.endswith(OVERFLOW):
+                await self._say(turn, BUSY, "refused")
+            else:
+                await self._posts(turn)
+
+    # Step 4: what ends without the model.
+
+    async def _command(self, turn: Turn, command: Command) -> None:
+        if command.name == "regenerate":
+            await self._regenerate(turn, command)
+            return
+        answer = await self.commands.run(command)
+        if not answer.text:
+            await self.means.store.write(finish_rows_op(turn.batch.items))
+            return
+        target = replace(turn.target, is_only_for_asker=answer.is_private)
+        await self._say(replace(turn, target=target), answer.text, "answered")
+
+    async def _posts(self, turn: Turn) -> None:
+        messages = _as_left(turn.batch)
+        if not messages:  # deleted before their turn came
+            await self.means.store.write(finish_rows_op(turn.batch.items))
+            return
+        past, head = await self.means.store.read(_past_op(messages[0]))
+        if not self._is_asked(messages[-1], turn, past):
+            await self._record(turn, messages)
+            return
+        refusal = access.may_ask(self.means.config.access, turn.resolved, turn.place, turn.asker)
+        if refusal is not None and refusal.is_silent:
+            await self._record(turn, messages)
+        elif refusal is not None:
+            await self._say(turn, refusal.sentence, "refused")
+        elif limit := await self.ledger.exceeded(turn.place, turn.asker):
+            await self._say(turn, limit, "refused")
+        else:
+            await self._ask(turn, messages, past, head)
+
+    def _is_asked(self, message: Message, turn: Turn, past: Past) -> bool:
+        if turn.batch.resumed is not None or message.is_addressed:
+            return True
+        if turn.resolved.mode == "every":
+            return not message.author.is_bot
+        return message.is_follow_up and past.is_participating and not message.author.is_bot
+
+    # Steps 5 and 6: judged, then part of the history.
+
+    async def _ask(
+        self, turn: Turn, messages: Sequence[Message], past: Past, head: int | None
+    ) -> None:
+        said = [await self._read_files(turn, message) for message in messages]
+        moderation, texts = self.means.moderation, all_texts(said)
+        verdict = moderation.check_all(texts)
+        if verdict.is_allowed and moderation.when == "before":
+            verdict = await moderation.score_all(texts, verdict)
+        if not verdict.is_allowed:
+            await self._say(turn, moderation.sentence(verdict), "refused", verdict=verdict)
+            return
+        if await self._backfill(turn, messages[0], past):
+            past, head = await self.means.store.read(_past_op(messages[0]))
+        question = Question(entries(said, verdict), past, head, verdict, texts, messages[-1])
+        try:
+            await self._answer(turn, question)
+        except Superseded:
+            turn.batch.interrupt = Interrupt()
+            parts = await self.means.store.read(parts_op(turn.id))
+            await self._posts(replace(turn, parts=parts))
+
+    async def _read_files(self, turn: Turn, message: Message) -> Said:
+        if not message.attachments:
+            return Said(message)
+        config = self.means.config
+        files = await attachments.read(
+            turn.adapter, message.attachments, config.attachments, vision=config.model.vision
+        )
+        return Said(message, tuple(files))
+
+    async def _record(self, turn: Turn, messages: Sequence[Message]) -> None:
+        """What nobody asked the assistant about is context for when somebody does."""
+        now = self.means.clock()
+
+        def op() -> Op[None]:
+            for message in messages:
+                said = Said(message)
+                verdict = self.means.moderation.check_all(said.texts())
+                yield from record_op(subject(message), "in", verdict, now)
+                if verdict.is_allowed:
+                    kept = entries([said], verdict)
+                    yield from append_op(message.conversation, message.place, kept, now)
+            yield from finish_rows_op(turn.batch.items)
+
+        await self._write_accepted(turn.batch, op())
+
+    async def _change(self, batch: Batch, event: Edited | Deleted) -> None:
+        """A new version of a message, or its end, and with it the end of what answered it."""
+        now = self.means.clock()
+        content, is_gone, verdict = "", True, None
+        if isinstance(event, Edited):
+            said = Said(event)
+            verdict = self.means.moderation.check_all(said.texts())
+            is_gone = not verdict.is_allowed
+            content = "" if is_gone else entries([said], verdict)[0].content
+        else:
+            await self._withdraw_answers(event)
+
+        def op() -> Op[None]:
+            if isinstance(event, Edited) and verdict is not None:
+                yield from record_op(subject(event), "in", verdict, now)
+            yield from revise_op(event, content, now, is_deleted=is_gone)
+            yield from finish_rows_op(batch.items)
+
+        await self._write_accepted(batch, op())
+
+    async def _withdraw_answers(self, event: Deleted) -> None:
+        adapter = self.adapters[event.place.platform]
+        for answered in await self.means.store.read(answers_to_op(event)):
+            delivery = Delivery(
+                adapter, answered.target, answered.id, self.means.store, known=answered.parts
+            )
+            try:
+                await delivery.withdraw()
+            except PlatformError as exc:
+                _log.warning("An answer could not be withdrawn.", error=str(exc))
+                continue
+            now = self.means.clock()
+            await self.means.store.write(
+                _both(
+                    withdrawn_op(answered.id, now),
+                    forget_answer_op(event.conversation, answered.id, now),
+                )
+            )
+
+    async def _backfill(self, turn: Turn, message: Message, past: Past) -> bool:
+        """Read a thread that the assistant is called into the middle of; once, and bounded."""
+        limit = self.means.config.answers.backfill
+        thread = message.place.thread
+        if not limit or past.is_backfilled or thread is None or message.is_new_thread:
+            return False
+        if past.knows(thread) or thread == message.id:
+            return False
+        found: list[Entry] = []
+        try:
+            async for earlier in turn.adapter.backfill(turn.target, limit):
+                said = Said(earlier)
+                verdict = self.means.moderation.check_all(said.texts())
+                if earlier.id != message.id and verdict.is_allowed:
+                    role = "assistant" if earlier.author.is_self else "user"
+                    found.append(replace(entries([said], verdict)[0], role=role))
+        except PlatformError as exc:
+            _log.warning("The thread's beginning could not be read.", error=str(exc))
+            return False
+        await self.means.store.write(
+            backfill_op(message.conversation, message.place, found, self.means.clock())
+        )
+        return True
+
+    # Steps 7 to 10.
+
+    async def _answer(self, turn: Turn, question: Question) -> None:
+        reply = await Answer(
+            self.means, turn, question, self._delivery(turn, has_feedback=True)
+        ).run()
+        if reply is not None:
+            await self._complete(turn, reply)
+
+    async def _regenerate(self, turn: Turn, command: Command) -> None:
+        """Write an answer anew, where it stands."""
+        store = self.means.store
+        earlier = await store.read(get_op(command.argument))
+        past = await store.read(load_op(command.conversation))
+        seq = earlier["question"] if earlier is not None else 0
+        refusal = access.may_ask(self.means.config.access, turn.resolved, turn.place, turn.asker)
+        if refusal is not None or not past.branch(seq):
+            target = replace(turn.target, is_only_for_asker=True)
+            text = refusal.sentence if refusal is not None else NOT_MINE
+            await self._say(replace(turn, target=target), text, "refused")
+            return
+        adopted = await store.write(
+            adopt_op(turn.id, command.argument, command.conversation, self.means.clock())
+        )
+        turn = replace(turn, parts={**adopted, **turn.parts})
+        await self._answer(turn, Question((), past, None, seq=seq))
+
+    async def _say(
+        self, turn: Turn, text: str, outcome: Outcome, *, verdict: Verdict | None = None
+    ) -> None:
+        """Answer with a sentence of our own."""
+        now = self.means.clock()
+        reply = Reply(outcome)
+
+        def op() -> Op[None]:
+            yield from begin_op(turn.id, turn.batch.lane, turn.target, turn.batch.fence, now)
+            yield from take_rows_op(turn.id, turn.batch.items)
+            event = turn.batch.event
+            if verdict is not None and isinstance(event, Message):
+                yield from record_op(subject(event), "in", verdict, now)
+            yield from intend_op(turn.id, 0, turn.target.conversation, now)
+            yield from finish_text_op(turn.id, turn.batch.fence, text, reply, now)
+
+        await self._write_accepted(turn.batch, op())
+        await self._deliver_finished(turn, text, reply)
+
+    async def _deliver_finished(self, turn: Turn, text: str, reply: Reply) -> None:
+        """Show a finished text, whoever finished it, and complete the turn."""
+        delivery = self._delivery(
+            turn, has_feedback=reply.outcome == "answered" and reply.text != ""
+        )
+        try:
+            await delivery.finish(text)
+        except PlatformError as exc:
+            if exc.retryable:
+                raise
+            _log.error("An answer can't be delivered.", error=str(exc), code=exc.code)
+        await self._complete(turn, reply)
+
+    async def _complete(self, turn: Turn, reply: Reply) -> None:
+        """Step 10: the answer joins the history and the ledger, the turn and its rows are done."""
+        now = self.means.clock()
+        bill = None
+        if reply.usage is not None:
+            bill = Bill(
+                turn.id, reply.attempt, turn.place, turn.asker, reply.model, reply.usage, now
+            )
+
+        def op() -> Op[None]:
+            fence = turn.batch.fence
+            yield from complete_op(turn.id, fence, reply.outcome, turn.batch.items, now)
+            if reply.text and reply.question:
+                answer = Entry("assistant", reply.text, parent=reply.question, turn=turn.id)
+                yield from append_op(turn.target.conversation, turn.place, [answer], now)
+            if bill is not None:
+                yield from self.ledger.record_op(bill)
+
+        await self.means.store.write(op())
+        if bill is not None:
+            self.ledger.count(bill)
+        self.counters.count("turns.done", outcome=reply.outcome, platform=turn.place.platform)
+        _log.info("A turn is done.", outcome=reply.outcome, model=reply.model)
+
+    # What the steps share.
+
+    def _turn(self, batch: Batch) -> Turn:
+        event, resumed = batch.event, batch.resumed
+        return Turn(
+            id=resumed.id if resumed else turn_id(batch.items[0].event),
+            batch=batch,
+            target=resumed.target if resumed else _target(batch),
+            adapter=self.adapters[event.place.platform],
+            place=event.place,
+            asker=Author(id="") if isinstance(event, Deleted) else event.author,
+            resolved=self.settings.resolve(event.place),
+            parts=resumed.parts if resumed else {},
+        )
+
+    def _delivery(self, turn: Turn, *, has_feedback: bool) -> Delivery:
+        delivery = Delivery(
+            turn.adapter,
+            turn.target,
+            turn.id,
+            self.means.store,
+            has_feedback=has_feedback,
+            known=turn.parts,
+        )
+        conversation = turn.target.conversation
+        delivery.on_posted = lambda message: self.inbox.locate(turn.place, message, conversation)
+        return delivery
+
+    async def _write_accepted(self, batch: Batch, op: Op[None]) -> None:
+        write = self.means.store.submit(op)
+        for item in batch.items:
+            await item.durable()
+        await write.durable
+
+
+def _past_op(message: Message) -> Op[tuple[Past, int | None]]:
+    """The conversation, and what the message replies to in it."""
+    past = yield from load_op(message.conversation)
+    head = None
+    if message.parent is not None:
+        head = yield from seq_of_op(message.conversation, message.parent)
+    return past, head
+
+
+def _as_left(batch: Batch) -> list[Message]:
+    """The batch's posts as their authors left them by now."""
+    found = (with_later_changes(item, batch.later) for item in batch.items)
+    return [item.event for item, is_there in found if is_there and isinstance(item.event, Message)]
+
+
+def _target(batch: Batch) -> Target:
+    event = batch.event
+    if isinstance(event, Message):
+        return Target(
+            conversation=event.conversation,
+            place=event.place,
+            reply_to=event.id,
+            handle=event.handle,
+            asker=event.author,
+            is_new_thread=event.is_new_thread,
+        )
+    return Target(
+        conversation=event.conversation,
+        place=event.place,
+        handle=event.handle if isinstance(event, Command) else None,
+        asker=None if isinstance(event, Deleted) else event.author,
+    )
+
+
+def _both(first: Op[None], second: Op[None]) -> Op[None]:
+    yield from first
+    yield from second

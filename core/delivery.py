@@ -1,0 +1,305 @@
+"""Step 9 of a message's walk: makes one turn's text visible, and keeps it up to date.
+
+While the answer grows, a follower brings the platform's messages up to date as fast as the
+platform's limits allow; each time it shows the newest text, so edits never queue up. `finish`
+overtakes it and sees to it that exactly the whole text stands there.
+
+Nothing is posted before `ready`: what the turn is about is durable then, the intent included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from core import outbox
+from core.adapter import Adapter, Part, Target, Urgency
+from core.errors import PlatformError, PlatformUnavailable, RateLimited, TargetGone
+from core.storage import Row, Store, Write
+from core.telemetry import logger
+
+_log = logger("talkwarden.delivery")
+
+ATTEMPTS = 5  # of one call; beyond that the turn is tried again as a whole
+CALL_TIMEOUT = 30.0  # seconds for one call of an adapter
+MAX_PAUSE = 60.0  # seconds
+
+T = TypeVar("T")
+Clear = Callable[[], Awaitable[str]]
+
+
+class Delivery:
+    """One turn's messages on its platform."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        target: Target,
+        turn: str,
+        store: Store,
+        *,
+        has_feedback: bool = False,
+        known: Mapping[int, Row] | None = None,
+    ) -> None:
+        self._adapter = adapter
+        self._target = target
+        self._turn = turn
+        self._store = store
+        self._has_feedback = has_feedback
+        self._ids: dict[int, str] = {}
+        self._doubtful: dict[int, float] = {}
+        self._intended: set[int] = set()
+        for index, row in (known or {}).items():
+            self._intended.add(index)
+            if row["message"] is not None:
+                if row["state"] != "withdrawn":
+                    self._ids[index] = row["message"]
+            else:
+                self._doubtful[index] = row["attempted_at"]
+        self._shown: dict[int, Part] = {}
+        self._text = ""
+        self._writes: list[Write[Any]] = []
+        self._grown = asyncio.Event()
+        self._is_final = False
+        self._is_waiting = False
+        self._follower: asyncio.Task[None] | None = None
+        self.on_posted: Callable[[str], None] = lambda message_id: None  # noqa: ARG005
+
+    @property
+    def is_visible(self) -> bool:
+        """Members can see something of this turn."""
+        return bool(self._ids)
+
+    @property
+    def text(self) -> str:
+        """What was cleared for showing so far."""
+        return self._text
+
+    @property
+    def _is_once(self) -> bool:
+        """Posting can't be verified, so it is tried at most once."""
+        capabilities = self._adapter.capabilities
+        return self._target.is_only_for_asker and not capabilities.can_repeat_private
+
+    def intend_first(self) -> None:
+        """The caller has stored the intent of part 0 with the turn itself."""
+        self._intended.add(0)
+
+    def follow(
+        self, ready: Awaitable[object], clear: Clear, on_failure: Callable[[Exception], None]
+    ) -> None:
+        """Begin to show what `clear` gives whenever `grow` was called."""
+        self._follower = asyncio.get_running_loop().create_task(
+            self._follow(ready, clear, on_failure), name=f"follow {self._turn}"
+        )
+
+    def grow(self) -> None:
+        """There is more to show."""
+        self._grown.set()
+
+    async def finish(self, text: str) -> None:
+        """Make the messages show exactly this text. Raises PlatformError when that fails."""
+        self._is_final = True
+        await self._stop_following()
+        self._text = text
+        await self._bring_up()
+        await self._drop_surplus()
+        await self._settle_writes()
+
+    async def abandon(self) -> None:
+        """Stop showing more; what is visible stays."""
+        self._is_final = True
+        await self._stop_following()
+        await self._settle_writes()
+
+    async def withdraw(self) -> None:
+        """Delete every message of the turn."""
+        await self._stop_following()
+        self._text = ""
+        await self._drop_surplus()
+        await self._settle_writes()
+
+    async def _follow(
+        self, ready: Awaitable[object], clear: Clear, on_failure: Callable[[Exception], None]
+    ) -> None:
+        try:
+            await ready
+            while not self._is_final:
+                await self._grown.wait()
+                self._grown.clear()
+                self._text += await clear()
+                if self._text.strip():
+                    await self._show_draft()
+        except Exception as exc:  # noqa: BLE001  # a supervisor: the turn's owner decides
+            on_failure(exc)
+
+    async def _show_draft(self) -> None:
+        try:
+            await self._bring_up()
+        except PlatformError as exc:
+            # The final text is tried again whatever happened to a draft.
+            _log.info("A draft could not be shown.", error=str(exc), code=exc.code)
+
+    async def _stop_following(self) -> None:
+        task, self._follower = self._follower, None
+        if task is None:
+            return
+        self._is_final = True
+        self._grown.set()
+        if self._is_waiting:
+            task.cancel()
+        await asyncio.wait([task])
+
+    async def _bring_up(self) -> None:
+        """Post or edit one part after the other until all show the text."""
+        while (index := self._next_difference()) is not None:
+            if self._is_once and index in self._doubtful:
+                _log.warning("Whether a private answer was shown is unknown.", turn=self._turn)
+                self._shown[index] = self._parts()[index]
+                continue
+            was_final = self._is_final
+            message_id = self._ids.get(index) or await self._look_for(index)
+            if message_id is None:
+                await self._intend(index)
+            await self._wait_turn(message_id, is_final=was_final)
+            if self._is_final and not was_final:
+                return  # finish() goes on from here with the whole text
+            part = self._parts()[index]
+            if message_id is None:
+                await self._post(part)
+            else:
+                await self._edit(message_id, part)
+
+    async def _wait_turn(self, message_id: str | None, *, is_final: bool) -> None:
+        urgency = (
+            Urgency.FINAL if is_final else Urgency.POST if message_id is None else Urgency.EDIT
+        )
+        self._is_waiting = not is_final
+        try:
+            await self._adapter.pace(self._target, urgency, message_id)
+        finally:
+            self._is_waiting = False
+
+    def _parts(self) -> list[Part]:
+        texts = self._adapter.render(self._text)
+        last = len(texts) - 1
+        return [
+            Part(
+                turn=self._turn,
+                index=index,
+                text=text,
+                is_last=index == last,
+                # what is before the last part does not change any more
+                is_final=self._is_final or index != last,
+                has_feedback=self._has_feedback,
+            )
+            for index, text in enumerate(texts)
+        ]
+
+    def _next_difference(self) -> int | None:
+        for part in self._parts():
+            shown = self._shown.get(part.index)
+            if shown is None or shown != part:
+                return part.index
+        return None
+
+    async def _intend(self, index: int) -> None:
+        if index in self._intended:
+            return
+        await self._store.write(
+            outbox.intend_op(self._turn, index, self._target.conversation, time.time())
+        )
+        self._intended.add(index)
+
+    async def _look_for(self, index: int) -> str | None:
+        """The message of a part whose post has an unknown outcome."""
+        since = self._doubtful.pop(index, None)
+        if since is None:
+            return None
+        part = Part(turn=self._turn, index=index, text="")
+        found = await self._call(lambda: self._adapter.find(self._target, part, since))
+        if found is not None:
+            self._note(index, found)
+        return found
+
+    async def _post(self, part: Part) -> None:
+        attempted_at = time.time()
+
+        async def post() -> str:
+            try:
+                async with asyncio.timeout(CALL_TIMEOUT):
+                    return await self._adapter.post(self._target, part)
+            except (PlatformUnavailable, TimeoutError):
+                if self._is_once:
+                    _log.warning("A private answer has an unknown outcome.", turn=self._turn)
+                    return ""
+                # It may have been carried out: never post again without a look.
+                found = await self._call(
+                    lambda: self._adapter.find(self._target, part, attempted_at)
+                )
+                if found is None:
+                    raise
+                return found
+
+        self._note(part.index, await self._call(post))
+        self._shown[part.index] = part
+
+    async def _edit(self, message_id: str, part: Part) -> None:
+        try:
+            await self._call(lambda: self._adapter.edit(self._target, message_id, part))
+        except TargetGone:
+            if not self._is_final:
+                raise
+            # Somebody deleted the answer; it is not posted again.
+            _log.info("An answer was deleted before it was complete.", message=message_id)
+        self._shown[part.index] = part
+
+    async def _drop_surplus(self) -> None:
+        """Delete messages that the final text has no part for."""
+        count = len(self._adapter.render(self._text)) if self._text else 0
+        for index in sorted(self._doubtful):
+            if index >= count:
+                await self._look_for(index)
+        for index in [index for index in self._ids if index >= count]:
+            message_id = self._ids.pop(index)
+            with suppress(TargetGone):
+                await self._call(
+                    lambda message_id=message_id: self._adapter.withdraw(  # type: ignore[misc]
+                        self._target, message_id
+                    )
+                )
+            self._writes.append(self._store.submit(outbox.withdrawn_op(self._turn, index)))
+
+    def _note(self, index: int, message_id: str) -> None:
+        self._ids[index] = message_id
+        self._writes.append(self._store.submit(outbox.sent_op(self._turn, index, message_id)))
+        self.on_posted(message_id)
+
+    async def _settle_writes(self) -> None:
+        writes, self._writes = self._writes, []
+        for write in writes:
+            await write.durable
+
+    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        """One adapter call, repeated while its error is retryable."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with asyncio.timeout(CALL_TIMEOUT * 2):
+                    return await call()
+            except (RateLimited, PlatformUnavailable, TimeoutError) as exc:
+                if attempt == ATTEMPTS or (self._follower is not None and not self._is_final):
+                    raise _as_platform_error(exc) from exc
+                after = exc.retry_after if isinstance(exc, RateLimited) else None
+                pause = after if after is not None else random.uniform(0, 0.5 * 2**attempt)  # noqa: S311
+                await asyncio.sleep(min(pause, MAX_PAUSE))
+        raise AssertionError("unreachable")
+
+
+def _as_platform_error(exc: Exception) -> PlatformError:
+    if isinstance(exc, PlatformError):
+        return exc
+    return PlatformUnavailable("The platform did not answer in time.")

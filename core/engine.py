@@ -1,0 +1,368 @@
+"""Works the inbox off: one turn at a time in a conversation, conversations side by side.
+
+The inbox table is the truth and `wake(lane)` the whole interface. A process that owns its
+database keeps what it accepted in memory, so that a turn starts while the row is still being
+flushed; processes that share one read the table and hold a lease on the lane. Lanes take turns
+workspace by workspace, so that none starves another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from core.errors import LeaseLost, NotStored, PlatformUnavailable, RateLimited, StoreUnavailable
+from core.inbox import Queued
+from core.messages import Command, Deleted, Edited, Event, Message
+from core.storage import Store
+from core.telemetry import Counters, logger
+from core.turns import (
+    OpenTurn,
+    Pending,
+    claim_op,
+    epoch_op,
+    open_lanes_op,
+    pending_op,
+    release_op,
+    renew_op,
+)
+
+_log = logger("talkwarden.engine")
+
+LEASE = 30.0  # seconds; renewed after a third
+SWEEP = 5.0  # seconds between looks for lanes that a dead process left
+ATTEMPTS = 4  # of a batch that fails for a reason that waiting does not cure
+BACKOFF = 30.0  # seconds at most between attempts
+
+
+class Interrupt:
+    """How a running turn learns that it should not go on as it is."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        """"", "stop", "edited", "deleted" or "shutdown"; the first one counts."""
+        self._listener: Callable[[], None] | None = None
+
+    def listen(self, listener: Callable[[], None] | None) -> None:
+        """Call this when interrupted; at once if that has happened."""
+        self._listener = listener
+        if listener is not None and self.reason:
+            listener()
+
+    def set(self, reason: str) -> None:
+        """Interrupt."""
+        if not self.reason:
+            self.reason = reason
+            if self._listener is not None:
+                self._listener()
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is handled together: the questions of one turn, or one other event."""
+
+    lane: str
+    items: list[Queued]
+    later: list[Event]
+    """What waits behind it in the lane: a change of an item counts already."""
+    fence: int
+    resumed: OpenTurn | None = None
+    attempt: int = 1
+    is_last_attempt: bool = False
+    interrupt: Interrupt = field(default_factory=Interrupt)
+
+    @property
+    def event(self) -> Event:
+        """The newest item."""
+        return self.items[-1].event
+
+    def is_about(self, message_id: str) -> bool:
+        """One of the items is this message."""
+        return any(item.event.id == message_id for item in self.items)
+
+
+Handle = Callable[[Batch], Awaitable[None]]
+Merges = Callable[[Message], bool]
+
+
+@dataclass(slots=True)
+class Lane:
+    """What this process knows of one lane; forgotten when it is idle."""
+
+    name: str
+    workspace: str
+    queue: list[tuple[tuple[int, int, int], Queued]] = field(default_factory=list)
+    turns: list[OpenTurn] = field(default_factory=list)
+    is_stale: bool = False
+    """The database holds rows that are not in `queue`."""
+    is_scheduled: bool = False
+    is_running: bool = False
+    attempt: int = 0
+    is_leased: bool = False
+    batch: Batch | None = None
+
+    @property
+    def has_work(self) -> bool:
+        """Something is known to wait."""
+        return self.is_stale or bool(self.queue) or bool(self.turns)
+
+    def take_in(self, pending: Pending) -> None:
+        """Add what the database holds and this process does not."""
+        known = {queued.id for _, queued in self.queue}
+        self.turns = pending.turns
+        for queued in pending.queued:
+            if queued.id not in known:
+                heapq.heappush(self.queue, (queued.order, queued))
+        self.is_stale = False
+
+
+class Engine:
+    """Runs `handle(batch)` for every lane that was woken, bounded and fair."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        concurrency: int,
+        per_workspace: int,
+        counters: Counters,
+        owner: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.handle: Handle
+        self.merges: Merges = lambda message: False  # noqa: ARG005
+        self._store = store
+        self._concurrency = concurrency
+        self._per_workspace = per_workspace
+        self._counters = counters
+        self._owner = owner
+        self._clock = clock
+        self._fence = 0
+        self._lanes: dict[str, Lane] = {}
+        self._ready: OrderedDict[str, deque[Lane]] = OrderedDict()
+        self._busy: dict[str, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._is_stopping = False
+
+    async def start(self) -> None:
+        """Raise the fence and wake every lane that an earlier process left work in."""
+        if self._store.is_exclusive:
+            self._fence = await self._store.write(epoch_op(self._owner))
+        for lane in await self._store.read(open_lanes_op()):
+            self.wake(lane)
+
+    async def keep_leases(self) -> None:
+        """Renew this process's leases and look after dead ones; for shared databases only."""
+        while not self._store.is_exclusive:
+            await asyncio.sleep(SWEEP)
+            try:
+                now = self._clock()
+                await self._store.write(renew_op(self._owner, now, now + LEASE))
+                for lane in await self._store.read(open_lanes_op()):
+                    self.wake(lane)
+            except StoreUnavailable as exc:
+                _log.warning("The database can't be reached.", error=str(exc))
+
+    def wake(self, lane: str, queued: Queued | None = None) -> None:
+        """Work the lane off; an event that is not given is read from the database."""
+        known = self._lanes.get(lane)
+        if known is None:
+            known = self._lanes[lane] = Lane(lane, _workspace(lane))
+        if queued is not None and self._store.is_exclusive:
+            heapq.heappush(known.queue, (queued.order, queued))
+        else:
+            known.is_stale = True
+        self._schedule(known)
+
+    def interrupt(self, event: Event) -> None:
+        """Pass a change, or a stop, on to the turn that it concerns."""
+        lane = self._lanes.get(event.conversation)
+        if lane is None or lane.batch is None:
+            return
+        batch = lane.batch
+        if isinstance(event, Command):
+            if event.name in {"stop", "reset"}:
+                batch.interrupt.set("stop")
+        elif isinstance(event, Edited | Deleted) and batch.is_about(event.id):
+            batch.later.append(event)
+            batch.interrupt.set("edited" if isinstance(event, Edited) else "deleted")
+
+    def stop(self, conversation: str) -> bool:
+        """Stop the conversation's running turn; False if there is none."""
+        lane = self._lanes.get(conversation)
+        if lane is None or lane.batch is None:
+            return False
+        lane.batch.interrupt.set("stop")
+        return True
+
+    async def drain(self, grace: float) -> None:
+        """Start nothing more; give running turns `grace` seconds, then park them."""
+        self._is_stopping = True
+        for timer in self._timers:
+            timer.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        for lane in self._lanes.values():
+            if lane.batch is not None:
+                lane.batch.interrupt.set("shutdown")
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=5.0)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    @property
+    def running(self) -> int:
+        """How many turns are under way."""
+        return len(self._tasks)
+
+    def _schedule(self, lane: Lane) -> None:
+        if lane.is_scheduled or lane.is_running or self._is_stopping:
+            return
+        lane.is_scheduled = True
+        self._ready.setdefault(lane.workspace, deque()).append(lane)
+        self._start_ready()
+
+    def _start_ready(self) -> None:
+        skipped = 0
+        while self._ready and len(self._tasks) < self._concurrency and skipped < len(self._ready):
+            workspace, lanes = next(iter(self._ready.items()))
+            self._ready.move_to_end(workspace)
+            if self._busy.get(workspace, 0) >= self._per_workspace:
+                skipped += 1
+                continue
+            lane = lanes.popleft()
+            if not lanes:
+                del self._ready[workspace]
+            self._busy[workspace] = self._busy.get(workspace, 0) + 1
+            lane.is_scheduled, lane.is_running = False, True
+            task = asyncio.get_running_loop().create_task(self._run(lane), name=lane.name)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, lane: Lane) -> None:
+        try:
+            retry_in = await self._run_once(lane)
+        finally:
+            lane.is_running = False
+            self._busy[lane.workspace] -= 1
+            if not self._busy[lane.workspace]:
+                del self._busy[lane.workspace]
+        # The task is still counted while its callback is pending.
+        current = asyncio.current_task()
+        if current is not None:
+            self._tasks.discard(current)
+        if retry_in is not None:
+            self._wake_later(lane, retry_in)
+        elif lane.has_work:
+            self._schedule(lane)
+        elif self._lanes.get(lane.name) is lane:
+            del self._lanes[lane.name]
+        self._start_ready()
+
+    async def _run_once(self, lane: Lane) -> float | None:
+        """Handle one batch; return the seconds to wait before the lane is tried again."""
+        try:
+            batch = await self._next_batch(lane)
+            if batch is None:
+                return None
+            lane.batch = batch
+            await self.handle(batch)
+        except LeaseLost:
+            _log.info("Another process has taken the conversation over.", lane=lane.name)
+        except NotStored:
+            lane.is_stale = True  # a merged batch may hold others that were stored
+        except Exception as exc:  # noqa: BLE001  # a supervisor: one turn's failure stays its own
+            lane.is_stale = True
+            if not isinstance(exc, StoreUnavailable | PlatformUnavailable | RateLimited):
+                lane.attempt += 1
+            self._counters.count("turns.failed_attempt")
+            delay = min(BACKOFF, float(2**lane.attempt))
+            _log.exception("A turn failed; it is tried again.", lane=lane.name, seconds=delay)
+            return delay
+        else:
+            lane.attempt = 0
+        finally:
+            lane.batch = None
+            if lane.is_leased:
+                await self._release(lane)
+        return None
+
+    async def _next_batch(self, lane: Lane) -> Batch | None:
+        fence = self._fence
+        if not self._store.is_exclusive:
+            now = self._clock()
+            claimed = await self._store.write(claim_op(lane.name, self._owner, now, now + LEASE))
+            if claimed is None:
+                return None  # the process that holds it looks again before it lets go
+            fence, pending = claimed
+            lane.is_leased = True
+            lane.queue.clear()
+            lane.take_in(pending)
+        elif lane.is_stale:
+            lane.take_in(await self._store.read(pending_op(lane.name)))
+        batch = self._form_batch(lane, fence)
+        if batch is not None:
+            batch.attempt = lane.attempt + 1
+            batch.is_last_attempt = batch.attempt >= ATTEMPTS
+        return batch
+
+    def _form_batch(self, lane: Lane, fence: int) -> Batch | None:
+        if lane.turns:
+            resumed = lane.turns.pop(0)
+            items = _remove(lane, lambda queued: queued.turn == resumed.id)
+            return Batch(lane.name, items, _events(lane), fence, resumed)
+        if not lane.queue:
+            return None
+        items = [heapq.heappop(lane.queue)[1]]
+        first = items[0].event
+        if isinstance(first, Message) and self.merges(first):
+            while lane.queue:
+                following = lane.queue[0][1].event
+                if not isinstance(following, Message) or following.author.id != first.author.id:
+                    break
+                items.append(heapq.heappop(lane.queue)[1])
+        return Batch(lane.name, items, _events(lane), fence)
+
+    async def _release(self, lane: Lane) -> None:
+        """Let the lane go. What another process accepted meanwhile could not claim it: look."""
+        lane.is_leased = False
+        lane.queue.clear()
+        lane.turns.clear()
+        with suppress(StoreUnavailable):  # then the lease runs out by itself
+            lane.is_stale = await self._store.write(release_op(lane.name, self._owner))
+
+    def _wake_later(self, lane: Lane, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            self._timers.discard(timer)
+            self._schedule(lane)
+
+        timer = loop.call_later(seconds, wake)
+        self._timers.add(timer)
+
+
+def _workspace(lane: str) -> str:
+    # A conversation's id holds the workspace; lanes of one share everything up to the channel.
+    return ":".join(lane.split(":", 2)[:2])
+
+
+def _events(lane: Lane) -> list[Event]:
+    return [queued.event for _, queued in sorted(lane.queue, key=lambda pair: pair[0])]
+
+
+def _remove(lane: Lane, belongs: Callable[[Queued], bool]) -> list[Queued]:
+    kept: list[tuple[tuple[int, int, int], Queued]] = []
+    taken: list[tuple[tuple[int, int, int], Queued]] = []
+    for pair in lane.queue:
+        (taken if belongs(pair[1]) else kept).append(pair)
+    heapq.heapify(kept)
+    lane.queue = kept
+    return [queued for _, queued in sorted(taken, key=lambda pair: pair[0])]

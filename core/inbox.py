@@ -1,0 +1,209 @@
+"""Step 2 of a message's walk: stored before the platform is acknowledged, and only once.
+
+The inbox table is the truth about what is still to be done; the engine only works it off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Protocol
+
+import msgspec
+
+from core.errors import NotStored, StoreError
+from core.history import locate_op
+from core.messages import Command, ConversationId, Deleted, Edited, Event, Message, Place
+from core.storage import Op, Row, Store, Write, query
+from core.telemetry import Counters, logger
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Event).decode
+_log = logger("talkwarden.inbox")
+
+COMMANDS = "!"
+OVERFLOW = "~"
+LOCATED = 4096  # platform messages whose conversation is remembered
+
+KINDS: dict[type, str] = {Message: "post", Edited: "edit", Deleted: "delete", Command: "command"}
+
+
+@dataclass(slots=True)
+class Queued:
+    """An accepted event on its way to being handled."""
+
+    id: int
+    event: Event
+    turn: str | None = None
+    accepted: Write[Accepted | None] | None = None
+    """Set while this process's own insert may not be durable yet."""
+
+    async def durable(self) -> None:
+        """Wait for the insert's commit. Raises NotStored."""
+        if self.accepted is not None:
+            try:
+                await asyncio.shield(self.accepted.durable)
+            except StoreError as exc:
+                raise NotStored from exc
+            self.accepted = None
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """A post, then its edits, then its deletion; posts in the platform's order."""
+        rank = 1 if isinstance(self.event, Edited) else 2 if isinstance(self.event, Deleted) else 0
+        return (self.event.position, rank, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The new row."""
+
+    id: int
+    lane: str
+
+
+class Waker(Protocol):
+    """What the inbox needs of the engine."""
+
+    def wake(self, lane: str, queued: Queued | None = None) -> None:
+        """Work the lane off, this event included."""
+
+    def interrupt(self, event: Event) -> None:
+        """Tell a running turn that its question changed, vanished or is to be stopped."""
+
+
+class Inbox:
+    """The core's side of every adapter: implements `core.adapter.Intake`."""
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Waker,
+        *,
+        limit: int,
+        counters: Counters,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._limit = limit
+        self._counters = counters
+        self._clock = clock
+        self._located: dict[tuple[str, str], ConversationId] = {}
+
+    async def accept(self, event: Event) -> bool:
+        """Store the event and start on it; return once it is durable. False: a duplicate."""
+        write = self._store.submit(accept_op(event, self._limit, self._clock()))
+        accepted = await write.stored
+        self._counters.count("events.accepted" if accepted else "events.duplicate")
+        if accepted is not None:
+            if isinstance(event, Message):
+                self.locate(event.place, event.id, event.conversation)
+            self._engine.interrupt(event)
+            self._engine.wake(accepted.lane, Queued(accepted.id, event, accepted=write))
+        await write.durable
+        return accepted is not None
+
+    def locate(self, place: Place, message_id: str, conversation: ConversationId) -> None:
+        """Note where a platform message belongs, before the database can tell."""
+        self._located[_channel(place), message_id] = conversation
+        if len(self._located) > LOCATED:
+            del self._located[next(iter(self._located))]
+
+    async def conversation_of(self, place: Place, message_id: str) -> ConversationId | None:
+        """The conversation that holds this platform message, the assistant's parts included."""
+        found = self._located.get((_channel(place), message_id))
+        if found is None:
+            found = await self._store.read(locate_op(place, message_id))
+        return found
+
+    async def recall(self, key: str) -> str | None:
+        """Read an adapter's own small state."""
+        rows = await self._store.read(recall_op(key))
+        return rows[0]["value"] if rows else None
+
+    async def remember(self, key: str, value: str) -> None:
+        """Keep an adapter's own small state across restarts."""
+        await self._store.write(remember_op(key, value))
+
+    def unreadable(self, platform: str, why: str) -> None:
+        """Count and log a payload that could not be translated."""
+        self._counters.count("events.unreadable", platform=platform)
+        _log.warning("An event could not be read.", platform=platform, why=why)
+
+
+def turn_id(event: Event) -> str:
+    """Names the turn that answers this event: the same after any crash."""
+    place = event.place
+    key = (place.platform, place.workspace, place.channel, KINDS[type(event)], event.id)
+    return blake2b("\0".join(key).encode(), digest_size=10).hexdigest()
+
+
+def lane_of(event: Event) -> str:
+    """What is worked off one by one: a conversation, or the commands given in it."""
+    if isinstance(event, Command) and event.name != "regenerate":
+        return event.conversation + COMMANDS
+    return event.conversation
+
+
+def accept_op(event: Event, limit: int, now: float) -> Op[Accepted | None]:
+    """Insert the event; None if the same gesture is there. Beyond `limit` waiting questions of
+    a conversation it goes to the lane that only says so."""
+    lane = lane_of(event)
+    if isinstance(event, Message) and (event.is_addressed or event.is_follow_up):
+        waiting = yield query("inbox.waiting", lane=lane)
+        if waiting[0]["waiting"] >= limit:
+            lane += OVERFLOW
+    rows = yield query(
+        "inbox.accept",
+        platform=event.place.platform,
+        workspace=event.place.workspace,
+        channel=event.place.channel,
+        message=event.id,
+        kind=KINDS[type(event)],
+        version=event.version if isinstance(event, Edited) else "",
+        client_id=event.client_id if isinstance(event, Message) else None,
+        lane=lane,
+        position=event.position,
+        payload=_encode(event).decode(),
+        now=now,
+    )
+    return Accepted(rows[0]["id"], lane) if rows else None
+
+
+def to_queued(row: Row) -> Queued:
+    """Read a row of inbox.open_rows."""
+    return Queued(row["id"], _decode(row["payload"]), row["turn"])
+
+
+def with_later_changes(queued: Queued, later: list[Event]) -> tuple[Queued, bool]:
+    """The post as its author left it, and whether it is still there."""
+    event = queued.event
+    is_there = True
+    for change in later:
+        if change.id != event.id or not isinstance(event, Message):
+            continue
+        if isinstance(change, Edited):
+            event = msgspec.structs.replace(
+                event, text=change.text, attachments=change.attachments, quoted=change.quoted
+            )
+        elif isinstance(change, Deleted):
+            is_there = False
+    return replace(queued, event=event), is_there
+
+
+def recall_op(key: str) -> Op[list[Row]]:
+    """The value kept under this key, as no or one row."""
+    return (yield query("memory.get", key=key))
+
+
+def remember_op(key: str, value: str) -> Op[None]:
+    """Keep the value under this key."""
+    yield query("memory.put", key=key, value=value)
+
+
+def _channel(place: Place) -> str:
+    return f"{place.platform}:{place.workspace}:{place.channel}"
