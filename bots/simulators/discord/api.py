@@ -93,9 +93,24 @@ class Api:
             result = route.handler(incoming)
         except ApiError as error:
             return error.status, error.payload, headers
+        except (ValueError, TypeError) as error:
+            # A number that is none, a list that should be an object: Discord says 400.
+            problem = {"_errors": [{"code": "BASE_TYPE", "message": str(error)}]}
+            return 400, ApiError(50035, problem).payload, headers
         if isinstance(result, Reply):
             return result.status, result.payload, headers
         return (204 if result is None else 200), result, headers
+
+    def known(self, method: str, template: str) -> str:
+        """The name under which a route is counted.
+
+        Raises:
+            LookupError: there is no such route.
+        """
+        name = f"{method} {template}"
+        if name not in self.router.names:
+            raise LookupError(f"the simulator has no route {name!r}")
+        return name
 
     def _record(self, call: Call) -> None:
         self.calls.append(call)

@@ -86,6 +86,9 @@ class Gateway:
     def end(self, session: Session) -> None:
         """Forget a session: nothing can resume it."""
         session.ended = True
+        if session.link is not None:
+            # Its client may identify anew on the same connection.
+            session.link.session = None
         session.buffer.clear()
         self.sessions.pop(session.id, None)
 

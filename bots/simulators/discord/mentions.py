@@ -48,11 +48,13 @@ def apply(
     replied = (
         target.author if target and message.kind == 19 and allowed.get("replied_user") else None
     )
+    # Edits count too: one that fills a deferred answer does notify.
+    before = message.pings
     message.pings = Pings(
-        everyone,
-        frozenset(user.id for user in users),
-        frozenset(roles),
-        replied.id if replied else None,
+        before.everyone or everyone,
+        before.users | {user.id for user in users},
+        before.roles | set(roles),
+        replied.id if replied else before.replied_user,
     )
     if replied is not None and replied not in users:
         users.append(replied)

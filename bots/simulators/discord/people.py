@@ -91,7 +91,8 @@ class People:
         """Change the text of a person's message."""
         message = self.world.messages[message_id]
         message.content = text
-        allowed = {"parse": ["users", "roles"], "replied_user": bool(message.pings.replied_user)}
+        replied = message.pings.replied_user
+        allowed = {"parse": ["users", "roles"], "replied_user": replied is not None}
         mentions.apply(self.world, message, allowed, ())
         self.poster.edited(message)
 

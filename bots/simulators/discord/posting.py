@@ -26,6 +26,8 @@ from bots.simulators.discord.world import World
 
 # Which of the flags a client may set: suppress embeds, ephemeral, silent, components v2.
 SETTABLE_FLAGS = 1 << 2 | 1 << 6 | 1 << 12 | COMPONENTS_V2
+# An edit changes the first of these; it can turn the second on, never off.
+SUPPRESS_EMBEDS = 1 << 2
 
 
 class Poster:
@@ -136,8 +138,11 @@ class Poster:
         """
         flags = message.flags
         if body.get("flags") is not None:
-            kept = flags if creating else flags & (COMPONENTS_V2 | ~SETTABLE_FLAGS)
-            flags = kept | (int(body["flags"]) & SETTABLE_FLAGS)
+            wanted = int(body["flags"])
+            if creating:
+                flags |= wanted & SETTABLE_FLAGS
+            else:
+                flags = flags & ~SUPPRESS_EMBEDS | wanted & (SUPPRESS_EMBEDS | COMPONENTS_V2)
         validation.check_message(body, flags, files=len(incoming.files), creating=creating)
         attachments = self._attachments(message, incoming, body, creating=creating)
         message.flags = flags

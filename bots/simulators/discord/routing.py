@@ -57,10 +57,12 @@ class Router:
     """Looks routes up segment by segment, literals before parameters."""
 
     def __init__(self) -> None:
+        self.names: set[str] = set()
         self._root: dict[str, Any] = {}
 
     def add(self, route: Route) -> None:
         """Register a route; its template's {names} become the request's `params`."""
+        self.names.add(f"{route.method} {route.template}")
         node = self._root
         for segment in route.template.strip("/").split("/"):
             node = node.setdefault("{}" if segment.startswith("{") else segment, {})

@@ -124,6 +124,12 @@ class DiscordSimulator:
         """Put a person's reaction on a message."""
         self.people.react(message_id, user, emoji)
 
+    async def unfurl(self, message_id: int, url: str) -> None:
+        """Let Discord add a link preview: MESSAGE_UPDATE for what nobody edited."""
+        message = self.message(message_id)
+        message.embeds.append({"type": "link", "url": url, "title": url})
+        self.poster.updated(message)
+
     async def create_thread(
         self, channel: Ref, name: str, *, user: Ref = "alice", from_message: int | None = None
     ) -> int:
@@ -225,8 +231,8 @@ class DiscordSimulator:
         return self.api.limiter.ignored
 
     def count(self, call: str) -> int:
-        """How often "METHOD /route/{template}" was requested."""
-        return self.api.counts[call]
+        """How often "METHOD /route/{template}" was requested; LookupError for an unknown one."""
+        return self.api.counts[self.api.known(*call.split(" ", 1))]
 
     async def wait_for(self, predicate: Callable[[], T], timeout: float = 5.0) -> T:  # noqa: ASYNC109
         """The predicate's first true value; TimeoutError after `timeout` seconds."""
@@ -252,7 +258,12 @@ class DiscordSimulator:
     # trouble
 
     def fail(self, method: str, route: str, **order: Unpack[FaultOptions]) -> Fault:
-        """Order a failure for the next requests to a route; see `Fault`."""
+        """Order a failure for the next requests to a route; see `Fault`.
+
+        Raises:
+            LookupError: the simulator has no such route.
+        """
+        self.api.known(method, route)
         fault = Fault(method=method, route=route, **order)
         self.api.faults.orders.append(fault)
         return fault

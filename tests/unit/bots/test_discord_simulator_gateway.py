@@ -238,3 +238,52 @@ async def test_own_process_is_driven_over_http() -> None:
         assert await get("messages?channel=c1") == []
     process.terminate()
     assert await process.wait() == 0
+
+
+async def test_sharded_client_asks_for_the_gateway() -> None:
+    """AutoShardedClient learns its shards from GET /gateway/bot and gets its guild's events."""
+    async with DiscordSimulator() as sim:
+        with pointed_at(sim):
+            client = discord.AutoShardedClient(intents=INTENTS)
+            task = asyncio.create_task(client.start(sim.token))
+            await sim.wait_for(lambda: sim.sessions and sim.sessions[0].connected)
+            assert sim.count("GET /gateway/bot") == 1
+            assert sim.sessions[0].shard == (0, 1)
+            await client.close()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_members_are_chunked_on_request() -> None:
+    """Operation 8 brings members by name."""
+    options = DiscordOptions(guild_members=True)
+    bot = Bot(INTENTS | discord.Intents(members=True), chunk_guilds_at_startup=False)
+    async with running(options, bot) as (sim, _):
+        guild = bot.get_guild(sim.guild_id)
+        assert guild is not None
+        (found,) = await guild.query_members("bo")
+        assert found.id == sim.user_id("bob")
+
+
+async def test_a_client_may_identify_again_after_an_invalid_session() -> None:
+    """After operation 9 the same socket takes a new IDENTIFY; a second one otherwise is 4005."""
+    async with DiscordSimulator() as sim, wire(sim) as socket:
+        await socket.next()
+        first = await socket.identify(sim)
+        sim.invalidate()
+        assert (await socket.next())["op"] == 9
+        again = await socket.identify(sim)
+        assert again["session_id"] != first["session_id"]
+        await socket.send(2, {"token": sim.token, "intents": 1})
+        assert await socket.close_code() == 4005
+
+
+async def test_own_events_can_be_left_out() -> None:
+    """With echo_own_events off the bot does not hear of its own messages."""
+    async with running(DiscordOptions(echo_own_events=False)) as (sim, bot):
+        channel: Any = bot.get_channel(sim.channel_id("general"))
+        sent = await channel.send("mine")
+        await sent.edit(content="still mine")
+        await sim.say("general", "alice", "hers")
+        await until(lambda: bot.seen)
+        assert [each.content for each in bot.seen] == ["hers"]
+        assert bot.raw == []

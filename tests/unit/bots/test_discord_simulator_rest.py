@@ -36,7 +36,9 @@ class Rest:
     async def __call__(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         headers = {"Authorization": f"Bot {more.pop('token', self.sim.token)}"}
         url = f"{self.sim.api_url}{path}"
-        async with self.session.request(method, url, json=body, headers=headers, **more) as reply:
+        if body is not None:
+            more["json"] = body
+        async with self.session.request(method, url, headers=headers, **more) as reply:
             data = await reply.json() if reply.status != 204 else None
             return reply.status, data, reply.headers
 
@@ -415,3 +417,34 @@ async def test_a_wrong_token_is_refused() -> None:
             with pytest.raises(discord.LoginFailure):
                 await client.login("wrong")
             await client.close()
+
+
+async def test_a_link_preview_is_no_edit() -> None:
+    """Discord's own MESSAGE_UPDATE for a link preview leaves edited_timestamp empty."""
+    async with running() as (sim, bot):
+        asked = await sim.say("general", "alice", "see http://example.org")
+        await sim.unfurl(asked, "http://example.org")
+        event = (await until(lambda: bot.raw))[0]
+        assert event.data["edited_timestamp"] is None
+        assert event.data["embeds"]
+        assert not sim.message(asked).edited
+
+
+async def test_unknown_routes_are_a_mistake_of_the_test() -> None:
+    """Counting or failing a route that does not exist raises instead of never matching."""
+    sim = DiscordSimulator()
+    with pytest.raises(LookupError):
+        sim.count("POST /channels/{id}/messages")
+    with pytest.raises(LookupError):
+        sim.fail("GET", "/nowhere", status=500)
+
+
+async def test_nonsense_gets_an_answer(serve: Any) -> None:
+    """Bodies and queries that make no sense get 400 and JSON, never a broken connection."""
+    sim, rest = await serve()
+    path = f"/channels/{sim.channel_id('general')}/messages"
+    for body in ({"content": 5}, {"content": "x", "flags": "y"}, {"attachments": [{"id": "a"}]}):
+        assert (await rest("POST", path, body))[0] == 400
+    assert (await rest("POST", path, data=b"{"))[1]["code"] == 50109
+    assert (await rest("GET", f"{path}?limit=x"))[0] == 400
+    assert (await rest("GET", f"{path}?limit=101"))[0] == 400
