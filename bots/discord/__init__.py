@@ -1,0 +1,1 @@
+"""Discord: the adapter and the pure modules that it is made of."""

@@ -1,0 +1,69 @@
+"""Shows that the bot is typing while it works.
+
+Discord shows it for ten seconds. https://discord.com/developers/docs/resources/channel
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from bots.discord import failures
+from bots.discord.rest import Rest
+from core.errors import PlatformError
+from core.telemetry import logger
+
+log = logger("talkwarden.discord")
+
+AFTER: Final = 0.4
+"""Seconds of work before it shows: an answer that comes sooner needs none, and no call."""
+EVERY: Final = 8.0
+AT_MOST: Final = 300.0
+"""Seconds after which an answer that never ended stops to show."""
+
+
+class Indicator:
+    """One typing indicator per channel, however many answers are under way there."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+        self._working: dict[str, set[str]] = {}
+        self._showing: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, channel: str, who: str) -> None:
+        """Somebody works on an answer in this channel."""
+        self._working.setdefault(channel, set()).add(who)
+        if channel not in self._showing:
+            task = asyncio.get_running_loop().create_task(self._show(channel))
+            self._showing[channel] = task
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def stop(self, channel: str, who: str) -> None:
+        """The answer is there, or will not come."""
+        working = self._working.get(channel, set())
+        working.discard(who)
+        if not working:
+            self._working.pop(channel, None)
+            if task := self._showing.pop(channel, None):
+                task.cancel()
+
+    async def close(self) -> None:
+        """Stop everywhere."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _show(self, channel: str) -> None:
+        try:
+            async with asyncio.timeout(AT_MOST):
+                await asyncio.sleep(AFTER)
+                while True:
+                    with failures.translated():
+                        await self._rest.call(
+                            "POST", "/channels/{channel_id}/typing", channel_id=channel
+                        )
+                    await asyncio.sleep(EVERY)
+        except (PlatformError, TimeoutError) as exc:
+            log.debug("discord.typing", channel=channel, error=str(exc))

@@ -1,0 +1,242 @@
+"""From the gateway to the inbox: one bounded, ordered queue.
+
+Payloads are read in order; the writes of several may be under way at once, started in order.
+An event that hangs on another one (a reply, an edit, a deletion) waits until that one is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeVar
+
+from msgspec.structs import replace
+
+from bots.discord import events, interactions
+from bots.discord.directory import Directory
+from bots.discord.events import Found, Me
+from bots.discord.lookup import Lookup
+from bots.discord.session import Entry, Journal, Mark, Tail
+from core.adapter import Intake
+from core.errors import StoreError
+from core.messages import Command, ConversationId, Event, Message
+from core.telemetry import logger
+
+log = logger("talkwarden.discord")
+T = TypeVar("T")
+Json = Mapping[str, Any]
+
+QUEUE: Final = 1000
+"""Payloads that wait; the gateway is not read any further then."""
+AT_ONCE: Final = 64
+"""Writes under way."""
+BEHIND_ONE: Final = 20_000
+"""Events held in order behind one that is not stored."""
+REMEMBERED: Final = 2000
+"""People whose latest conversation in a channel is known to their commands there."""
+RETRY_FIRST, RETRY_LAST = 0.5, 30.0
+"""Seconds between attempts to store an event."""
+DRAIN_WITHIN: Final = 5.0
+
+READY: Final = "READY"
+
+
+class _Item(NamedTuple):
+    kind: str
+    data: Json
+    entry: Entry
+
+
+class Pipeline:
+    """Stores what the gateway sends, for one intake.
+
+    `acknowledge` answers an interaction once it is stored; `catch_up` reads what a lost session
+    has missed, and is told to offer it here.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        journal: Journal,
+        directory: Directory,
+        lookup: Lookup,
+        me: Me,
+    ) -> None:
+        self._intake = intake
+        self._journal = journal
+        self._directory = directory
+        self._lookup = lookup
+        self._me = me
+        self._queue: asyncio.Queue[_Item] = asyncio.Queue()
+        self._writing = asyncio.Semaphore(AT_ONCE)
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._latest: OrderedDict[tuple[str, str], ConversationId] = OrderedDict()
+        self._moved = asyncio.Event()
+        self.acknowledge: Callable[[Json], Awaitable[None]] | None = None
+        self.catch_up: Callable[[], Awaitable[None]] | None = None
+        self.on_question: Callable[[Message], None] = _ignore
+
+    def offer(self, kind: str, data: Json, mark: Mark) -> None:
+        """Queue a payload; never blocks, see `room`."""
+        entry = self._journal.open(mark)
+        if kind in events.MESSAGES or kind in (events.BULK, interactions.KIND, READY):
+            self._queue.put_nowait(_Item(kind, data, entry))
+        else:
+            self._journal.close(entry)
+
+    async def room(self) -> None:
+        """Wait until the queue is short enough to take more."""
+        while self._queue.qsize() >= QUEUE or len(self._journal) >= BEHIND_ONE:
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def run(self) -> None:
+        """Work through the queue until cancelled."""
+        while True:
+            item = await self._queue.get()
+            self._moved.set()
+            if item.kind == READY:
+                self.start(self._catch_up(item.entry))
+            else:
+                await self._take(item)
+
+    def unreadable(self, kind: str, exc: Exception) -> None:
+        """Count and log a payload that is not what Discord documents."""
+        self._intake.unreadable(events.PLATFORM, f"{kind}: {type(exc).__name__}: {exc}")
+
+    async def drain(self) -> None:
+        """Let writes that are under way end; what is still queued comes again by RESUME."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=DRAIN_WITHIN)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def store(self, data: Json) -> None:
+        """Store one message that was read and not sent by the gateway."""
+        for found in await self._parse("MESSAGE_CREATE", data):
+            event = await self._settle(found)
+            if event is not None:
+                await self._persist(partial(self._intake.accept, event))
+
+    async def _take(self, item: _Item) -> None:
+        found = await self._parse(item.kind, item.data)
+        settled = [await self._settle(each) for each in found]
+        accepted = [event for event in settled if event is not None]
+        if not accepted:
+            self._journal.close(item.entry)
+            return
+        await self._writing.acquire()
+        task = self.start(self._write(item, accepted))
+        for event in accepted:
+            self._under_way[event.id] = task
+
+    async def _parse(self, kind: str, data: Json) -> list[Found]:
+        try:
+            if kind == interactions.KIND:
+                return interactions.parse(data, self._directory)
+            found = events.parse(kind, data, self._directory, self._me)
+            guild, channel = data.get("guild_id"), data["channel_id"]
+            if found and self._lookup.lacks(guild, channel):
+                await self._lookup.learn(guild, channel)
+                found = events.parse(kind, data, self._directory, self._me)
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            self.unreadable(kind, exc)
+            return []
+        return found
+
+    async def _settle(self, found: Found) -> Event | None:
+        """Put the event into its conversation; None for a change of what we do not know."""
+        event = found.event
+        if found.is_change:
+            home = await self._home(event, event.id)
+            if home is None:
+                return None
+            event = replace(event, conversation=home)
+            found = Found(event, asks=found.asks, reference=found.reference, files=found.files)
+        if found.asks is not None:
+            home = await self._home(event, found.asks)
+            if home is None:
+                event = found.with_reference()
+            elif found.follows:
+                event = replace(event, conversation=home)
+        return self._with_latest(event, is_loose=found.is_loose)
+
+    async def _home(self, event: Event, message: str) -> ConversationId | None:
+        task = self._under_way.get(message)
+        if task is not None:
+            await asyncio.wait([task])
+        return await self._persist(lambda: self._intake.conversation_of(event.place, message))
+
+    def _with_latest(self, event: Event, *, is_loose: bool) -> Event:
+        if not isinstance(event, Message | Command):
+            return event
+        key = (event.place.channel, event.author.id)
+        if is_loose:
+            return replace(event, conversation=self._latest.get(key, event.conversation))
+        if isinstance(event, Message) and event.is_addressed:
+            self.on_question(event)
+            self._latest[key] = event.conversation
+            self._latest.move_to_end(key)
+            if len(self._latest) > REMEMBERED:
+                self._latest.popitem(last=False)
+        return event
+
+    async def _write(self, item: _Item, accepted: list[Event]) -> None:
+        try:
+            for event in accepted:
+                await self._persist(partial(self._intake.accept, event))
+        except Exception as exc:
+            log.exception("discord.event", kind=item.kind)
+            self.unreadable(item.kind, exc)
+        finally:
+            self._writing.release()
+            for event in accepted:
+                self._under_way.pop(event.id, None)
+        self._journal.close(item.entry, self._tail(item, accepted[-1]))
+        if item.kind == interactions.KIND and self.acknowledge is not None:
+            await self.acknowledge(item.data)
+
+    def _tail(self, item: _Item, event: Event) -> Tail | None:
+        if item.kind != "MESSAGE_CREATE" or not isinstance(event, Message):
+            return None
+        channel = item.data["channel_id"]
+        if event.is_addressed or event.is_follow_up or self._journal.follows(channel):
+            return Tail(channel, item.data.get("guild_id") or "", event.id)
+        return None
+
+    async def _catch_up(self, entry: Entry) -> None:
+        if self.catch_up is not None:
+            await self.catch_up()
+        self._journal.close(entry)
+
+    async def _persist(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """Repeat until the database takes it: nothing that came in may be lost."""
+        delay = RETRY_FIRST
+        while True:
+            try:
+                return await operation()
+            except StoreError as exc:
+                log.warning("discord.store", error=str(exc), retry_in=delay)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, RETRY_LAST)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do something beside the queue that `drain` waits for."""
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._moved.set()
+        if not task.cancelled() and task.exception() is not None:
+            log.error("discord.pipeline", exc_info=task.exception())
+
+
+def _ignore(message: Message) -> None:
+    del message
