@@ -28,6 +28,13 @@ _TOKENS = re.compile(
 """Headers, passwords in URLs, keys in queries, webhook addresses; tokens of Slack, of model
 endpoints and of Discord (https://discord.com/developers/docs/reference#authentication), JWTs."""
 
+_HINT = re.compile(
+    r"xox|xapp-|://|Bearer |Bot |Basic |key=|token=|ticket=|/webhooks/|/interactions/|hooks\.slack"
+    r"|(?:sk|rk|pk|gsk|csk|xai|pplx|nvapi|hf|r8|ghp)[-_]|AIza|eyJ|\.[\w-]{6,7}\.",
+    re.ASCII,
+)
+"""Stands in every text that `_TOKENS` finds something in, at a third of the cost."""
+
 
 class Secret:
     """A credential that shows itself only to a caller who asks with `reveal()`.
@@ -69,7 +76,7 @@ def ellipsis_of(credential: str) -> str:
 
 def mask(text: str) -> str:
     """The text with everything masked that has the form of a credential."""
-    return _TOKENS.sub(_masked, text)
+    return _TOKENS.sub(_masked, text) if _HINT.search(text) else text
 
 
 def mask_url(url: str) -> str:

@@ -52,7 +52,7 @@ CHATTY = ("aiosqlite", "asyncio")
 
 _MAX_SERIES = 1000
 _MAX_DEPTH = 6
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def logger(module: str) -> Any:
@@ -115,7 +115,7 @@ class Scrubber:
             value = msgspec.to_builtins(value, enc_hook=str)
         if isinstance(value, dict):
             return {
-                str(key): self.clean(item, keeps_text=keeps_text, depth=depth + 1)
+                self._text(str(key)): self.clean(item, keeps_text=keeps_text, depth=depth + 1)
                 for key, item in value.items()
                 if keeps_text or key not in TEXT_KEYS
             }
