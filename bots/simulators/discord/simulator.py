@@ -124,6 +124,14 @@ class DiscordSimulator:
         """Put a person's reaction on a message."""
         self.people.react(message_id, user, emoji)
 
+    async def unreact(self, message_id: int, user: Ref, emoji: str) -> None:
+        """Take a person's reaction away again."""
+        self.people.unreact(message_id, user, emoji)
+
+    async def start_typing(self, channel: Ref, user: Ref) -> None:
+        """Raise a person's typing indicator."""
+        self.people.start_typing(channel, user)
+
     async def unfurl(self, message_id: int, url: str) -> None:
         """Let Discord add a link preview: MESSAGE_UPDATE for what nobody edited."""
         message = self.message(message_id)
@@ -165,6 +173,10 @@ class DiscordSimulator:
     async def context_menu(self, name: str, message_id: int, user: Ref) -> Interaction:
         """Use a message command."""
         return self.actions.context_menu(name, message_id, user)
+
+    async def user_menu(self, name: str, channel: Ref, target: Ref, user: Ref) -> Interaction:
+        """Use a user command on a member."""
+        return self.actions.user_menu(name, channel, target, user)
 
     async def click(
         self, message_id: int, custom_id: str, user: Ref, values: list[str] | None = None
