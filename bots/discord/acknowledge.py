@@ -25,6 +25,8 @@ Choices = Callable[[str, str, Place], Sequence[str]]
 
 _DEFER, _DEFER_UPDATE, _CHOICES = 5, 6, 8
 _WITHIN: Final = handles.ANSWER_WITHIN
+EXPECTED: Final = 1000
+"""Interactions whose first answer may be waited for."""
 
 
 class Acknowledger:
@@ -33,15 +35,31 @@ class Acknowledger:
     def __init__(self, rest: Rest, choices: Choices) -> None:
         self._rest = rest
         self._choices = choices
+        self._expected: dict[str, asyncio.Future[None]] = {}
+
+    def expect(self, interaction: str) -> None:
+        """An interaction came in: `settled` waits for its first answer from now on."""
+        self._expected[interaction] = asyncio.get_running_loop().create_future()
+        if len(self._expected) > EXPECTED:
+            self._settle(next(iter(self._expected)))
+
+    async def settled(self, interaction: str) -> None:
+        """Wait until the first answer is out: an answer that overtakes it is refused."""
+        first = self._expected.get(interaction)
+        if first is not None:
+            await asyncio.wait([first], timeout=_WITHIN)
 
     async def stored(self, data: Mapping[str, Any]) -> None:
         """The interaction is durable: show that it is being worked on."""
+        body: dict[str, Any] = {"type": _DEFER}
         if data["type"] == interactions.COMPONENT:
-            await self._answer(data, {"type": _DEFER_UPDATE})
+            body = {"type": _DEFER_UPDATE}
         elif interactions.is_private(data):
-            await self._answer(data, {"type": _DEFER, "data": {"flags": EPHEMERAL}})
-        else:
-            await self._answer(data, {"type": _DEFER})
+            body["data"] = {"flags": EPHEMERAL}
+        try:
+            await self._answer(data, body)
+        finally:
+            self._settle(data["id"])
 
     async def complete(self, data: Mapping[str, Any]) -> None:
         """Answer what is typed into an option with what may stand there."""
@@ -51,6 +69,11 @@ class Acknowledger:
         fitting = [choice for choice in found if len(choice) <= CHOICE_LIMIT][:MAX_CHOICES]
         choices = [{"name": choice, "value": choice} for choice in fitting]
         await self._answer(data, {"type": _CHOICES, "data": {"choices": choices}})
+
+    def _settle(self, interaction: str) -> None:
+        first = self._expected.pop(interaction, None)
+        if first is not None and not first.done():
+            first.set_result(None)
 
     async def _answer(self, data: Mapping[str, Any], body: dict[str, Any]) -> None:
         left = handles.sent_at(data["id"]) + _WITHIN - time.time()

@@ -72,9 +72,14 @@ class DiscordAdapter:
         self._me = Me(str(user.id), str(application))
         self._limits = Limits(rest, is_on=config.limits)
         self._titles: OrderedDict[str, str] = OrderedDict()
-        self._poster = Poster(rest, self._limits, lambda key: self._titles.get(key, ""))
         self._history = History(rest, self._directory, self._me)
         self._acknowledger = Acknowledger(rest, self._choices)
+        self._poster = Poster(
+            rest,
+            self._limits,
+            title=lambda key: self._titles.get(key, ""),
+            settled=self._acknowledger.settled,
+        )
         self._indicator = Indicator(rest)
         self._downloads = Downloads(rest, config.api_url)
         return self
@@ -154,15 +159,20 @@ class DiscordAdapter:
 
     def _receive(self, kind: str, data: Json, mark: Mark) -> None:
         """Take a payload in the order of the gateway; must not block."""
-        pipeline = self._intake
-        if kind in self._directory.events:
-            try:
+        try:
+            if kind == interactions.KIND:
+                self._expect(data)
+            elif kind in self._directory.events:
                 self._directory.apply(kind, data)
-            except (KeyError, TypeError, ValueError, AttributeError) as exc:
-                pipeline.unreadable(kind, exc)
-        elif kind == interactions.KIND and data.get("type") == interactions.AUTOCOMPLETE:
-            pipeline.start(self._acknowledger.complete(data))
-        pipeline.offer(kind, data, mark)
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            self._intake.unreadable(kind, exc)
+        self._intake.offer(kind, data, mark)
+
+    def _expect(self, data: Json) -> None:
+        if data["type"] == interactions.AUTOCOMPLETE:
+            self._intake.start(self._acknowledger.complete(data))
+        else:
+            self._acknowledger.expect(data["id"])
 
     def _note_title(self, message: Message) -> None:
         """Remember what a thread would be called that is opened for this question."""

@@ -70,6 +70,7 @@ class Gateway(discord.Client):
     http: Rest
 
     def __init__(self, profile: str, *, api_url: str, gateway_url: str) -> None:
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # we never speak
         super().__init__(
             intents=intents(profile),
             max_messages=None,

@@ -68,7 +68,7 @@ class Limits:
         self._pacer.throttle(f"{kind[0]}:{channel}", seconds)
 
     def _routes(self, channel: str, handle: Handle | None, *, is_edit: bool) -> list[Route]:
-        if is_edit and handle is not None:
+        if handle is not None:
             # an interaction's answer has a limit of its own and does not count globally
             return [Route(f"hook:{handle.interaction}", ASSUMED[1], ASSUMED[0])]
         kind = EDIT if is_edit else CREATE

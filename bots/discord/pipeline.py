@@ -123,8 +123,13 @@ class Pipeline:
                 await self._persist(partial(self._intake.accept, event))
 
     async def _take(self, item: _Item) -> None:
-        found = await self._parse(item.kind, item.data)
-        settled = [await self._settle(each) for each in found]
+        try:
+            found = await self._parse(item.kind, item.data)
+            settled = [await self._settle(each) for each in found]
+        except Exception as exc:
+            log.exception("discord.event", kind=item.kind)
+            self.unreadable(item.kind, exc)
+            settled = []
         accepted = [event for event in settled if event is not None]
         if not accepted:
             self._journal.close(item.entry)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from bots.discord import failures, handles, render
@@ -50,12 +50,23 @@ def nonce_of(part: Part) -> str:
 
 
 class Poster:
-    """Creates, changes and deletes the bot's messages. `title` names a question's thread."""
+    """Creates, changes and deletes the bot's messages.
 
-    def __init__(self, rest: Rest, limits: Limits, title: Callable[[str], str]) -> None:
+    `title` names a question's thread, `settled` waits for an interaction's deferral.
+    """
+
+    def __init__(
+        self,
+        rest: Rest,
+        limits: Limits,
+        *,
+        title: Callable[[str], str],
+        settled: Callable[[str], Awaitable[None]],
+    ) -> None:
         self._rest = rest
         self._limits = limits
         self._title = title
+        self._settled = settled
         self._threads: dict[str, None] = {}
 
     async def post(self, target: Target, part: Part) -> str:
@@ -63,6 +74,7 @@ class Poster:
         handle = handles.decode(target.handle)
         if handle is None:
             return await self._create(target, part)
+        await self._settled(handle.interaction)
         is_secret = target.is_only_for_asker or (handle.is_private and not handle.is_button)
         if not handle.is_alive():
             if is_secret:
@@ -158,7 +170,11 @@ class Poster:
                 "message_id": target.reply_to,
                 "fail_if_not_exists": False,
             }
-        return str((await self._in_channel(CREATE, channel, body))["id"])
+        reply = await self._in_channel(CREATE, channel, body)
+        message_id = str(reply["id"])
+        if not _shows(reply, body):  # the nonce gave us back what an earlier attempt had posted
+            await self._in_channel(EDIT, channel, render.body(part), message_id)
+        return message_id
 
     async def _open_thread(self, target: Target, thread: str) -> None:
         if thread in self._threads:
@@ -217,6 +233,18 @@ class Poster:
 def _alive(target: Target) -> Handle | None:
     handle = handles.decode(target.handle)
     return handle if handle is not None and handle.is_alive() else None
+
+
+def _shows(reply: Any, body: dict[str, Any]) -> bool:
+    """The message is as we wanted it, spaces aside: Discord trims a text's ends."""
+    if reply["content"] != body["content"] and reply["content"].split() != body["content"].split():
+        return False
+    return _buttons(reply) == _buttons(body)
+
+
+def _buttons(message: Any) -> list[str]:
+    rows = message.get("components") or ()
+    return [button["custom_id"] for row in rows for button in row["components"]]
 
 
 def _opens_thread(target: Target) -> bool:
