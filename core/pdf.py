@@ -33,11 +33,11 @@ LIMITS: dict[str, Any] = {
 _slots = threading.BoundedSemaphore(THREADS)
 
 
-async def read_pdf(data: bytes, limit: int) -> tuple[str, bool]:
+async def read_pdf(data: bytes, limit: int, *, seconds: float = SECONDS) -> tuple[str, bool]:
     """At most `limit` characters, and whether there would be more. Raises AttachmentRejected."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[tuple[str, bool]] = loop.create_future()
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + seconds
 
     def work() -> None:
         try:
@@ -50,7 +50,7 @@ async def read_pdf(data: bytes, limit: int) -> tuple[str, bool]:
     # A daemon, unlike the threads of an executor: a file that hangs can't hold up the exit.
     threading.Thread(target=work, name="pdf", daemon=True).start()
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             return await future
     except TimeoutError as exc:
         raise AttachmentRejected(_TOO_SLOW) from exc
