@@ -9,14 +9,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-import structlog
-
 from core.completions.faults import is_elsewhere_possible
 from core.completions.types import RetryPolicy, Target
 from core.errors import ContentRefused, ContextTooLong, ModelError, ModelRateLimited
+from core.telemetry import logger
 
 _T = TypeVar("_T")
-_log = structlog.get_logger(__name__)
+_log = logger("talkwarden.completions")
 
 
 class Health:
@@ -65,7 +64,7 @@ class Refusals:
             return False
         key = target.endpoint.name if name in self._SERVER_WIDE else target.key
         self._names.setdefault(key, set()).add(name)
-        _log.warning("model_parameter_refused", target=target.key, parameter=name)
+        _log.warning("The model refuses a parameter.", target=target.key, parameter=name)
         return True
 
 
@@ -133,7 +132,9 @@ class Course:
         before, self.target = self.target, self._ahead.pop(0)
         self._tries = 0
         kind = type(error).__name__
-        _log.warning("model_fallback", failed=before.key, next=self.target.key, error=kind)
+        _log.warning(
+            "Falling back to another model.", failed=before.key, next=self.target.key, error=kind
+        )
 
     async def _pause(self, error: ModelError, wait: float | None) -> None:
         policy = self._policy
@@ -142,7 +143,9 @@ class Course:
         if pause >= self.remaining():
             raise error
         kind = type(error).__name__
-        _log.info("model_retry", target=self.target.key, error=kind, pause=round(pause, 3))
+        _log.info(
+            "Asking the model again.", target=self.target.key, error=kind, pause=round(pause, 3)
+        )
         await policy.sleep(pause)
 
 
