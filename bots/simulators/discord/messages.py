@@ -253,9 +253,9 @@ class MessageRoutes:
 
 def _page(alive: list[DiscordMessage], query: dict[str, str], limit: int) -> list[DiscordMessage]:
     if "around" in query:
-        middle = int(query["around"])
-        near = sorted(alive, key=lambda each: abs(each.id - middle))[:limit]
-        return sorted(near, key=lambda each: -each.id)
+        older = sum(1 for each in alive if each.id < int(query["around"]))
+        half = limit // 2
+        return alive[max(0, older - half) : older + limit - half][::-1]
     if "after" in query:
         return [each for each in alive if each.id > int(query["after"])][:limit][::-1]
     before = int(query["before"]) if "before" in query else None
