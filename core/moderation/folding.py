@@ -24,7 +24,7 @@ class Folded(NamedTuple):
         """Where a span that begins at the folded `index` begins in the original."""
         return index if self.origin is None else self.origin[index]
 
-    def index(self, start: int) -> int:
+    def folded_from(self, start: int) -> int:
         """Where the original character `start` begins in the folded text."""
         return start if self.origin is None else bisect_left(self.origin, start)
 

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from core.errors import TalkwardenError
 from core.moderation.folding import Folded, encodable, fold
 from core.moderation.rules import LocalRules
-from core.moderation.verdicts import STRICTNESS, Hit, Verdict, from_hits, mask, merge
+from core.moderation.verdicts import STRICTNESS, Found, Verdict, mask, merge
 
 MAX_TOKEN = 256
 """Characters of an unfinished token that are held; one that is longer comes out at its front."""
@@ -47,7 +47,7 @@ class StreamGate:
     """One answer's way out; not shared between answers."""
 
     __slots__ = (
-        "_held", "_hits", "_judged", "_last", "_let_out", "_lock", "_masks", "_open", "_ready",
+        "_found", "_held", "_judged", "_last", "_let_out", "_lock", "_masks", "_open", "_ready",
         "_remote", "_rules", "_score", "_scored", "_seen", "_stopped",
     )  # fmt: skip
 
@@ -61,7 +61,7 @@ class StreamGate:
         self._judged = 0
         self._open = 0
         self._masks: list[tuple[int, int]] = []
-        self._hits: dict[Hit, None] = {}
+        self._found: set[Found] = set()
         self._remote: Verdict | None = None
         self._stopped: Violation | None = None
         self._ready: list[str] = []
@@ -71,7 +71,7 @@ class StreamGate:
     @property
     def verdict(self) -> Verdict:
         """Of everything fed and scored so far."""
-        local = from_hits(list(self._hits))
+        local = self._rules.verdict(self._found)
         return local if self._remote is None else merge(local, self._remote)
 
     @property
@@ -139,7 +139,7 @@ class StreamGate:
             return length
         before = len(self._last)
         text = self._last + folded.text if before else folded.text
-        hits = []
+        found: list[Found] = []
         for rule, start, end, right in terms.find(text):
             if start < before:
                 continue
@@ -148,12 +148,12 @@ class StreamGate:
             certain = last if not right else last + 1
             if known < certain <= length or (final and last == length):
                 begin = self._let_out + folded.start(start - before)
-                hits.append(self._rules.hit(rule, begin, self._let_out + last))
-        self._judge(hits)
+                found.append((begin, self._let_out + last, rule))
+        self._judge(found)
         if final:
             return length
         # a beginning that was ruled out before stays so
-        low = folded.index(self._open - self._let_out)
+        low = folded.folded_from(self._open - self._let_out)
         at = terms.open_from(text, before + low) - before
         hold = length if at >= len(folded.text) else folded.start(at)
         self._open = self._let_out + hold
@@ -162,48 +162,51 @@ class StreamGate:
     def _scan_patterns(self, held: str, *, final: bool) -> int:
         """Record the expressions' matches that are certain now; the index to hold from."""
         patterns = self._rules.patterns
+        if patterns is None or not (final or self._rules.withholds_patterns):
+            return len(held)
         hold = len(held) if final else _token_start(held)
-        if patterns is None or not (hold or final):
+        if not (hold or final):
             return hold
         total = len(self._seen)
-        # the last time over everything, for what is longer than the context
+        # the last time over everything, for what is longer than the context or only noted
         start = 0 if final else max(0, self._let_out - REGEX_CONTEXT)
-        hits = []
-        for rule, begin, end in patterns.find(self._seen, start):
+        only = None if final else self._rules.withholding
+        found: list[Found] = []
+        for begin, end, rule in patterns.find_from(self._seen, start, only):
             if end < self._judged and not final:
                 continue
             # one that reaches the end may still grow, or not be one after all ("$")
             if end == total and not final and total - begin <= MAX_TOKEN:
                 hold = min(hold, max(0, begin - self._let_out))
             else:
-                hits.append(self._rules.hit(rule, begin, end))
+                found.append((begin, end, rule))
         self._judged = total
-        self._judge(hits)
+        self._judge(found)
         return hold
 
-    def _judge(self, hits: list[Hit]) -> None:
+    def _judge(self, found: list[Found]) -> None:
         late = False
         stops = False
-        for hit in hits:
-            if hit in self._hits:
+        for each in found:
+            start, end, rule = each
+            if each in self._found:
                 continue
-            seen = hit.start < self._let_out and not self._covered(hit)
-            strict = STRICTNESS[hit.action]
-            self._hits[hit] = None
-            if strict >= STRICTNESS["redact"]:
-                self._masks.append((hit.start, hit.end))
+            if rule in self._rules.withholding:
+                seen = start < self._let_out and not self._covered(start, end)
+                self._masks.append((start, end))
                 late = late or seen
-                stops = stops or seen or strict > STRICTNESS["redact"]
+                stops = stops or seen or self._rules.strictness(rule) > STRICTNESS["redact"]
+            self._found.add(each)
         if stops:
             raise self._stop(late=late)
 
-    def _covered(self, hit: Hit) -> bool:
+    def _covered(self, start: int, end: int) -> bool:
         """Whether what is out of it went out masked."""
-        end = min(hit.end, self._let_out)
+        end = min(end, self._let_out)
         return any(
-            known.start <= hit.start and known.end >= end
-            for known in self._hits
-            if STRICTNESS[known.action] >= STRICTNESS["redact"]
+            known[0] <= start and known[1] >= end
+            for known in self._found
+            if known[2] in self._rules.withholding
         )
 
     def _masked(self, out: str) -> str:

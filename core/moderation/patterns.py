@@ -6,13 +6,12 @@ RE2's `\\b`, `\\w` and `\\d` know ASCII only; letters of all scripts are `\\pL`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-import re2
-
 from core.moderation.folding import encodable
+from core.moderation.verdicts import Found
 
 MAX_MATCHES = 100
 """Matches taken of one expression in one text; the last one then spans the rest of the text."""
@@ -26,6 +25,8 @@ class PatternError(ValueError):
 
 def compile_pattern(written: str, *, case_sensitive: bool = False) -> Any:
     """A compiled expression; raises PatternError with RE2's own reason."""
+    import re2  # noqa: PLC0415  # 6 ms and some memory, only for who has expressions
+
     options = re2.Options()
     options.log_errors = False
     options.case_sensitive = case_sensitive
@@ -49,21 +50,34 @@ class PatternSet:
         self._patterns = [pattern for _, pattern in owned]
         self._set = _build_set(self._patterns)
 
-    def find(self, text: str, start: int = 0) -> Iterator[tuple[int, int, int]]:
-        """Rule, start and end of every match; those of one expression don't overlap.
+    def serves(self, rules: Collection[int]) -> bool:
+        """Whether one of these rules has an expression here."""
+        return not set(self._rules).isdisjoint(rules)
 
-        From `start` on, with what stands before it as context for `^` and `\\b`.
+    def find(self, text: str) -> Iterator[Found]:
+        """Start, end and rule of every match; those of one expression don't overlap."""
+        for index in self._set.Match(encodable(text)) or ():
+            if index < len(self._rules):
+                matches = list(islice(self._spans(index, encodable(text), 0), MAX_MATCHES))
+                yield from matches[: MAX_MATCHES - 1]
+                for start, _, rule in matches[MAX_MATCHES - 1 :]:
+                    yield start, len(text), rule
+
+    def find_from(
+        self, text: str, start: int, only: Collection[int] | None = None
+    ) -> Iterator[Found]:
+        """As `find`, without its bound: from `start` on, of `only` these rules.
+
+        What stands before `start` is context for `^` and `\\b`.
         """
-        indexes = self._set.Match(encodable(text[start:]))
-        if not indexes:
-            return
-        text = encodable(text)
-        for index in indexes:
-            matches = list(islice(self._patterns[index].finditer(text, start), MAX_MATCHES))
-            for match in matches[: MAX_MATCHES - 1]:
-                yield self._rules[index], match.start(), match.end()
-            for match in matches[MAX_MATCHES - 1 :]:
-                yield self._rules[index], match.start(), len(text)
+        for index in self._set.Match(encodable(text[start:])) or ():
+            if index < len(self._rules) and (only is None or self._rules[index] in only):
+                yield from self._spans(index, encodable(text), start)
+
+    def _spans(self, index: int, text: str, start: int) -> Iterator[Found]:
+        rule = self._rules[index]
+        for match in self._patterns[index].finditer(text, start):
+            yield match.start(), match.end(), rule
 
 
 def _build_set(patterns: Sequence[Any]) -> Any:
@@ -78,6 +92,8 @@ def _build_set(patterns: Sequence[Any]) -> Any:
 
 
 def _try_set(patterns: Sequence[Any], memory: int) -> Any:
+    import re2  # noqa: PLC0415  # 6 ms and some memory, only for who has expressions
+
     options = re2.Options()
     options.log_errors = False
     options.max_mem = memory

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -67,14 +67,30 @@ class Policy(msgspec.Struct, frozen=True):
         refusal: str = "",
     ) -> Policy:
         """The defaults with these thresholds over them; raises ConfigError naming all faults."""
-        problems = [
-            f"{name!r}: {fault}"
-            for name, threshold in thresholds.items()
-            for fault in _faults(name, threshold)
-        ]
+        problems = [fault for name, given in thresholds.items() for fault in _faults(name, given)]
         if problems:
-            raise ConfigError("\n".join(problems), key="moderation.thresholds")
+            raise ConfigError("\n".join(problems), key="moderation")
         return cls(DEFAULTS | dict(thresholds), on_error=on_error, refusal=refusal)
+
+    @classmethod
+    def tuned(
+        cls,
+        flag: Mapping[str, float],
+        block: Mapping[str, float],
+        *,
+        on_error: OnError = "allow",
+        refusal: str = "",
+    ) -> Policy:
+        """As `build`, from the two numbers apart; where one alone is given the other gives way."""
+        usual = cls()
+        thresholds = {}
+        for name in {*flag, *block}:
+            low, high = msgspec.structs.astuple(usual.threshold(name))
+            thresholds[name] = Threshold(
+                flag.get(name, min(low, block.get(name, low))),
+                block.get(name, max(high, flag.get(name, high))),
+            )
+        return cls.build(thresholds, on_error=on_error, refusal=refusal)
 
     def threshold(self, category: str) -> Threshold:
         """The category's own numbers, else those of the category it belongs to."""
@@ -118,14 +134,15 @@ class Policy(msgspec.Struct, frozen=True):
         return _CARE if worrying else _REFUSED
 
 
-def _faults(name: str, threshold: Threshold) -> list[str]:
-    faults = []
+def _faults(name: str, threshold: Threshold) -> Iterator[str]:
     alike = next((known for known in DEFAULTS if _key(known) == _key(name)), name)
     if alike != name:
-        faults.append(f"no such category; did you mean {alike!r}?")
+        yield f"{name!r}: no such category; did you mean {alike!r}?"
     if not 0 <= threshold.flag <= threshold.block:
-        faults.append(f"flag ({threshold.flag}) must lie between 0 and block ({threshold.block})")
-    return faults
+        yield (
+            f"{name!r}: flag ({threshold.flag:g}) must lie between 0 and block"
+            f" ({threshold.block:g})"
+        )
 
 
 def _key(name: str) -> str:

@@ -5,7 +5,7 @@ Built whole or not at all. Nothing here reads a file; `word_files.py` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -14,7 +14,7 @@ from core.errors import ConfigError
 from core.moderation.folding import fold
 from core.moderation.patterns import PatternError, PatternSet, compile_pattern
 from core.moderation.terms import Term, TermIndex, parse_term
-from core.moderation.verdicts import Hit, Verdict, from_hits
+from core.moderation.verdicts import MAX_HITS, STRICTNESS, Found, Hit, Verdict
 
 Action: TypeAlias = Literal["flag", "warn", "redact", "refuse", "hold"]
 
@@ -44,7 +44,7 @@ def parse_words(content: str) -> tuple[str, ...]:
 class LocalRules:
     """Every rule in one scan of terms and one of expressions; safe to share between tasks."""
 
-    __slots__ = ("_specs", "patterns", "terms")
+    __slots__ = ("_specs", "patterns", "terms", "withholding", "withholds_patterns")
 
     def __init__(
         self, specs: Sequence[RuleSpec], terms: TermIndex | None, patterns: PatternSet | None
@@ -52,6 +52,13 @@ class LocalRules:
         self._specs = tuple(specs)
         self.terms = terms
         self.patterns = patterns
+        self.withholding = frozenset(
+            number
+            for number in range(len(specs))
+            if self.strictness(number) >= STRICTNESS["redact"]
+        )
+        """The rules whose hits must not come out."""
+        self.withholds_patterns = patterns is not None and patterns.serves(self.withholding)
 
     @classmethod
     def build(
@@ -71,17 +78,43 @@ class LocalRules:
 
     def check(self, text: str) -> Verdict:
         """Judge a whole text."""
-        hits: list[Hit] = []
+        found: set[Found] = set()
         if self.terms is not None:
             folded = fold(text)
+            begin, stop = folded.start, folded.end
             for rule, start, end, _ in self.terms.find(folded.text):
-                hits.append(self.hit(rule, folded.start(start), folded.end(end)))
+                found.add((begin(start), stop(end), rule))
         if self.patterns is not None:
-            hits.extend(self.hit(*found) for found in self.patterns.find(text))
-        return from_hits(hits)
+            found.update(self.patterns.find(text))
+        return self.verdict(found)
 
-    def hit(self, rule: int, start: int, end: int) -> Hit:
-        """A finding of the rule with this number."""
+    def verdict(self, found: Collection[Found]) -> Verdict:
+        """What these findings amount to: the strictest of their rules' actions."""
+        if not found:
+            return Verdict()
+        ordered = sorted(found)
+        involved = dict.fromkeys(rule for _, _, rule in ordered)
+        strictest = self._strictest(involved)
+        if len(ordered) > MAX_HITS:
+            ordered, rest = ordered[: MAX_HITS - 1], ordered[MAX_HITS - 1 :]
+            last = self._strictest({rule for _, _, rule in rest})
+            ordered.append((rest[0][0], max(end for _, end, _ in rest), last))
+        return Verdict(
+            decision=self._specs[strictest].action,
+            categories=dict.fromkeys((self._specs[rule].category for rule in involved), 1.0),
+            hits=tuple(self._hit(each) for each in ordered),
+            reason=f"rule {self._specs[strictest].id}",
+        )
+
+    def strictness(self, rule: int) -> int:
+        """Of the rule with this number, as STRICTNESS has it."""
+        return STRICTNESS[self._specs[rule].action]
+
+    def _strictest(self, rules: Iterable[int]) -> int:
+        return max(rules, key=self.strictness)
+
+    def _hit(self, found: Found) -> Hit:
+        start, end, rule = found
         spec = self._specs[rule]
         return Hit(spec.id, spec.category, start, end, spec.action)
 

@@ -43,7 +43,7 @@ class Scorer(Protocol):
 class ModerationEndpoint(Protocol):
     """What is needed of a completions client: one call that takes many texts."""
 
-    async def moderate(self, inputs: Sequence[str]) -> Sequence[Mapping[str, float]]:
+    async def moderate(self, inputs: Sequence[str]) -> Sequence[Mapping[str, float | None]]:
         """Scores of each text by category; raises ModelError (with `retry_after` if told)."""
         ...
 
@@ -96,11 +96,7 @@ class OpenAIScorer:
         if waiting:
             # not wait_for: a text that came too late for one asker may serve the next
             await asyncio.wait(waiting, timeout=self._settings.deadline)
-        late = Unchecked(f"no answer within {self._settings.deadline:g} s")
-        return [
-            each if not isinstance(each, asyncio.Future) else each.result() if each.done() else late
-            for each in found
-        ]
+        return [self._settled(each) for each in found]
 
     async def aclose(self) -> None:
         """Stop the request in flight; whoever waits for it is told so."""
@@ -109,6 +105,14 @@ class OpenAIScorer:
             await asyncio.wait({self._pump})
         self._give_up(list(self._jobs), "the scorer is shutting down")
 
+    def _settled(self, found: Scored | asyncio.Future[Scored]) -> Scored:
+        if isinstance(found, asyncio.Future):
+            if not found.done():
+                return Unchecked(f"no answer within {self._settings.deadline:g} s")
+            found = found.result()
+        # several may get the same scores: each its own copy
+        return dict(found) if isinstance(found, dict) else found
+
     def _lookup(self, text: str) -> Scored | asyncio.Future[Scored]:
         if not text.strip():
             return {}
@@ -116,7 +120,7 @@ class OpenAIScorer:
         cached = self._cache.pop(key, None)
         if cached is not None:
             self._cache[key] = cached
-            return dict(cached)
+            return cached
         now = asyncio.get_running_loop().time()
         expires = now + self._settings.deadline
         job = self._jobs.get(key)
@@ -172,7 +176,7 @@ class OpenAIScorer:
         else:
             self._answered(keys, rows)
 
-    def _answered(self, keys: list[bytes], rows: Sequence[Mapping[str, float]]) -> None:
+    def _answered(self, keys: list[bytes], rows: Sequence[Mapping[str, float | None]]) -> None:
         results = [_read_scores(row) for row in rows]
         if len(rows) != len(keys) or any(isinstance(each, Unchecked) for each in results):
             self._failed(keys, "the scorer's answer can't be read")

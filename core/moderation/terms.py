@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
-
-import ahocorasick_rs
+from typing import NamedTuple, TypeAlias
 
 from core.moderation.folding import fold, is_word
 
 MAX_TERM = 200
 """Characters of a folded term; it bounds what the streaming gate may hold back."""
+
+Owner: TypeAlias = tuple[int, bool, bool]
+"""A rule's number, and the ends of the term at which it wants the edge of a word."""
+Owners: TypeAlias = tuple[Owner, ...]
 
 
 class Term(NamedTuple):
@@ -57,22 +59,25 @@ class TermIndex:
     __slots__ = ("_automaton", "_lone", "_owners", "_prefixes", "longest")
 
     def __init__(self, terms: Iterable[tuple[int, Term]]) -> None:
-        owners: dict[str, dict[tuple[int, bool, bool], None]] = {}
+        import ahocorasick_rs  # noqa: PLC0415  # only for who has terms
+
+        owners: dict[str, Owners] = {}
+        # most terms share their owner, so 100,000 of them keep one tuple
+        same: dict[Owner, Owners] = {}
         for rule, (core, left, right) in terms:
-            owners.setdefault(core, {})[rule, left, right] = None
-        self._owners = [tuple(each) for each in owners.values()]
+            owner = (rule, left, right)
+            known = owners.get(core, ())
+            if not known:
+                owners[core] = same.setdefault(owner, (owner,))
+            elif owner not in known:
+                owners[core] = (*known, owner)
+        self._owners = list(owners.values())
         self._automaton = ahocorasick_rs.AhoCorasick(list(owners), store_patterns=False)
         self.longest = max(map(len, owners), default=0)
-        self._prefixes = (
-            _Prefixes(owners),
-            _Prefixes(
-                {
-                    core: each
-                    for core, each in owners.items()
-                    if not all(left for _, left, _ in each)
-                }
-            ),
-        )
+        floating = {
+            core: each for core, each in owners.items() if not all(left for _, left, _ in each)
+        }
+        self._prefixes = _Prefixes(owners), _Prefixes(floating)
 
     def find(self, folded: str) -> Iterator[Match]:
         """Every match, overlapping ones too, ordered by their ends."""
@@ -107,7 +112,7 @@ class _Prefixes:
 
     __slots__ = ("_complete", "_sorted", "first")
 
-    def __init__(self, owners: dict[str, dict[tuple[int, bool, bool], None]]) -> None:
+    def __init__(self, owners: dict[str, Owners]) -> None:
         self._sorted = sorted(owners)
         self.first = frozenset(core[0] for core in owners)
         self._complete = frozenset(

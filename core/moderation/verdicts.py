@@ -13,6 +13,8 @@ import msgspec
 
 Decision: TypeAlias = Literal["allow", "flag", "warn", "redact", "refuse", "hold"]
 Source: TypeAlias = Literal["local", "remote", "local+remote"]
+Found: TypeAlias = tuple[int, int, int]
+"""Start, end and the rule's number: a hit before it is spelled out."""
 
 STRICTNESS: dict[str, int] = {
     "allow": 0,
@@ -86,29 +88,6 @@ def merge_all(verdicts: Iterable[Verdict]) -> Verdict:
     """All of them in one; an empty iterable allows."""
     every = list(verdicts)
     return reduce(merge, every) if every else Verdict()
-
-
-def from_hits(hits: list[Hit]) -> Verdict:
-    """What local findings amount to: the strictest of their actions."""
-    if not hits:
-        return Verdict()
-    strictest = max(hits, key=lambda hit: STRICTNESS[hit.action])
-    return Verdict(
-        decision=strictest.action,
-        categories=dict.fromkeys((hit.category for hit in hits), 1.0),
-        hits=_bounded(hits),
-        reason=f"rule {strictest.rule}",
-    )
-
-
-def _bounded(hits: list[Hit]) -> tuple[Hit, ...]:
-    hits = sorted(set(hits), key=lambda hit: (hit.start, hit.end, hit.rule))
-    if len(hits) <= MAX_HITS:
-        return tuple(hits)
-    listed, rest = hits[: MAX_HITS - 1], hits[MAX_HITS - 1 :]
-    strictest = max(rest, key=lambda hit: STRICTNESS[hit.action])
-    end = max(hit.end for hit in rest)
-    return (*listed, msgspec.structs.replace(strictest, start=rest[0].start, end=end))
 
 
 def redact(text: str, verdict: Verdict, part: int = 0) -> str:

@@ -128,7 +128,31 @@ def test_expressions_redact_within_a_token(chunks: list[str]) -> None:
     assert run(StreamGate(rules), chunks) == (redact(text, rules.check(text)), None)
 
 
-@pytest.mark.parametrize("term", ["forbidden", "forbidden*", "*forbidden", "*forbidden*", "FORBIDDEN"])
+@given(token_pieces)
+def test_rules_of_all_kinds_together(chunks: list[str]) -> None:
+    """Terms and expressions that flag, redact and refuse act in the stream as on the whole text."""
+    rules = LocalRules.build(
+        [
+            RuleSpec("flag", action="flag", terms=("*1*", "ar"), regexes=("a.",)),
+            RuleSpec("mask", action="redact", terms=("foo*", "*2"), regexes=(r"k\d{3,}",)),
+            RuleSpec("stop", terms=("bar k", "漢"), regexes=(r"2\.\pL",)),
+        ]
+    )
+    text = "".join(chunks)
+    whole = rules.check(text)
+    stops = [hit for hit in whole.hits if hit.action == "refuse"]
+    out, violation = run(StreamGate(rules), chunks)
+    assert (violation is not None) == bool(stops)
+    if violation is None:
+        assert out == redact(text, whole)
+    else:
+        assert redact(text, whole).startswith(out)
+        assert len(out) <= min(hit.start for hit in stops)
+
+
+@pytest.mark.parametrize(
+    "term", ["forbidden", "forbidden*", "*forbidden", "*forbidden*", "FORBIDDEN"]
+)
 def test_a_planted_term_never_leaks_a_character(term: str) -> None:
     """Split at every position, with text around it that begins as the term does."""
     rules = rule("refuse", term, "forbear", "two words")
@@ -152,13 +176,15 @@ def test_a_term_is_stopped_at_the_very_end() -> None:
 
 
 def test_seeded_streams_with_planted_terms() -> None:
-    """Two thousand answers of random words: no leak, nothing lost, below one character held."""
+    """Ten thousand answers of random words: no leak, nothing lost, below one character held."""
     draw = random.Random(20260101)
-    words = ["".join(draw.choices("abcdefghijklmnoprstuvw", k=draw.randint(3, 9))) for _ in range(900)]
+    words = [
+        "".join(draw.choices("abcdefghijklmnoprstuvw", k=draw.randint(3, 9))) for _ in range(900)
+    ]
     terms, clean = words[:300], words[300:]
     rules = rule("refuse", *terms)
     held = fed = 0
-    for number in range(2000):
+    for number in range(10_000):
         parts = [draw.choice(clean) for _ in range(12)]
         if number % 2:
             parts.insert(draw.randrange(12), draw.choice(terms).title())
@@ -200,6 +226,13 @@ def test_an_expression_longer_than_the_context_is_found_at_the_end() -> None:
     with pytest.raises(Violation) as caught:
         gate.finish()
     assert caught.value.late
+
+
+def test_many_redactions_are_no_violation() -> None:
+    """However much an expression redacts, the answer goes on, masked."""
+    gate = StreamGate(rule("redact", regexes=(r"k\d",)))
+    out, violation = run(gate, ["k1 and "] * 400)
+    assert (out, violation) == ("██ and " * 400, None)
 
 
 def test_anchors_mean_the_whole_answer() -> None:

@@ -70,9 +70,7 @@ def test_what_is_redacted_is_what_was_hit(written: list[str], text: str) -> None
     verdict = rules.check(text)
     masked = redact(text, verdict)
     covered = {at for hit in verdict.hits for at in range(hit.start, hit.end)}
-    assert [at in covered for at in range(len(text))] == [
-        new == "█" for new in masked
-    ]
+    assert [at in covered for at in range(len(text))] == [new == "█" for new in masked]
     assert all(masked[at] == text[at] for at in range(len(text)) if at not in covered)
 
 
