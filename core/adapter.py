@@ -78,6 +78,16 @@ class Activity(Enum):
     IDLE = "idle"
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How questions are asked and answered in a channel (see `answers` in the configuration)."""
+
+    mode: str = "mention"
+    """mention, every, or thread: a new thread for each question."""
+    whole_channel: bool = False
+    """The channel is one conversation; otherwise each thread, or reply chain, is one."""
+
+
 class Intake(Protocol):
     """What the core offers to an adapter."""
 
@@ -89,6 +99,9 @@ class Intake(Protocol):
 
     async def conversation_of(self, place: Place, message_id: str) -> ConversationId | None:
         """The conversation that holds this platform message, the assistant's own parts included."""
+
+    def ways(self, place: Place) -> Ways:
+        """How this channel is answered; decides which conversation a message belongs to."""
 
     async def recall(self, key: str) -> str | None:
         """Read what `remember` stored: an adapter's own small state (a session, a hash)."""

@@ -74,6 +74,11 @@ class Chat:
     ledger: Ledger
     counters: Counters
 
+    def attach(self) -> None:
+        """Become what the engine calls."""
+        self.engine.handle = self.handle
+        self.engine.merges = lambda message: self.settings.resolve(message.place).merge
+
     async def handle(self, batch: Batch) -> None:
         """Do what the batch asks for, to the end; raises to be called again with it."""
         turn = self._turn(batch)

@@ -14,9 +14,11 @@ from typing import Protocol
 
 import msgspec
 
+from core.adapter import Ways
 from core.errors import NotStored, StoreError
 from core.history import locate_op
 from core.messages import Command, ConversationId, Deleted, Edited, Event, Message, Place
+from core.settings import Settings
 from core.storage import Op, Row, Store, Write, query
 from core.telemetry import Counters, logger
 
@@ -85,10 +87,12 @@ class Inbox:
         *,
         limit: int,
         counters: Counters,
+        settings: Settings,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._engine = engine
+        self._settings = settings
         self._limit = limit
         self._counters = counters
         self._clock = clock
@@ -119,6 +123,11 @@ class Inbox:
         if found is None:
             found = await self._store.read(locate_op(place, message_id))
         return found
+
+    def ways(self, place: Place) -> Ways:
+        """How questions are asked and answered in this channel."""
+        resolved = self._settings.resolve(place)
+        return Ways(resolved.mode, resolved.whole_channel)
 
     async def recall(self, key: str) -> str | None:
         """Read an adapter's own small state."""
@@ -198,6 +207,11 @@ def with_later_changes(queued: Queued, later: list[Event]) -> tuple[Queued, bool
 def recall_op(key: str) -> Op[list[Row]]:
     """The value kept under this key, as no or one row."""
     return (yield query("memory.get", key=key))
+
+
+def forget_done_op(before: float) -> Op[None]:
+    """Drop events that were done before this time: they will not be delivered again."""
+    yield query("inbox.forget", before=before)
 
 
 def remember_op(key: str, value: str) -> Op[None]:

@@ -1,0 +1,202 @@
+"""The composition root: builds everything from the configuration, runs it, and takes it down.
+
+Nothing else constructs. The order matters at both ends: the store is first in and last out, and
+an adapter's calls outlive its intake, so that answers under way can be finished.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from core.completions.tokens import TokenCounters
+
+from bots.building import build_client, build_moderation, open_store
+from core.adapter import Adapter
+from core.answer import Means
+from core.chat import Chat
+from core.commands import Commands
+from core.config import Config
+from core.engine import Engine
+from core.errors import ConfigError, CredentialsRejected, PlatformError, StoreError
+from core.history import forget_op
+from core.inbox import Inbox, forget_done_op
+from core.messages import Author, Command, ConversationId, Place
+from core.settings import Settings
+from core.storage import Store
+from core.telemetry import Counters, logger
+from core.usage import Ledger
+
+_log = logger("talkwarden.app")
+
+REMEMBERED = 7 * 24 * 3600.0  # seconds that a done event is still recognised as a duplicate
+HOUSEKEEPING = 3600.0  # seconds
+RECONNECT = 60.0  # seconds at most between attempts to start a platform
+
+
+class App:
+    """A running talkwarden; `adapters` by platform name."""
+
+    def __init__(self, config: Config, store: Store, adapters: Mapping[str, Adapter]) -> None:
+        self.config = config
+        self.store = store
+        self.adapters = adapters
+        self.counters = Counters()
+        self.settings = Settings(config, store)
+        self.ledger = Ledger(config.usage, store)
+        self.engine = Engine(
+            store,
+            concurrency=config.engine.concurrency,
+            per_workspace=config.engine.per_workspace,
+            counters=self.counters,
+            owner=f"{socket.gethostname()}/{os.getpid()}/{time.time_ns()}",
+        )
+        self.inbox = Inbox(
+            store, self.engine, limit=config.engine.queue, counters=self.counters,
+            settings=self.settings,
+        )  # fmt: skip
+        self.commands = Commands(
+            config, self.settings, self.ledger, store, forget=self._forget, stop=self.engine.stop
+        )
+        self.tokens = TokenCounters(config.model.tokenizer)
+        self._failed: dict[str, Exception] = {}
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Work until `stop` is set, then drain; the exit code."""
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(build_client(self.config.model))
+            moderation = build_moderation(self.config, client)
+            stack.push_async_callback(moderation.aclose)
+            means = Means(self.config, self.store, client, moderation, self.tokens)
+            Chat(
+                means, self.engine, self.inbox, self.adapters, self.settings, self.commands,
+                self.ledger, self.counters,
+            ).attach()  # fmt: skip
+            await self.settings.load()
+            await self._work(stack, stop)
+        return 1 if self._failed and len(self._failed) == len(self.adapters) else 0
+
+    async def usage_of(self, place: Place, author: Author) -> str:
+        """One member's own usage, as a home page shows it."""
+        command = Command(ConversationId(""), place, "", author, "usage", "me")
+        return (await self.commands.run(command)).text
+
+    async def _work(self, stack: AsyncExitStack, stop: asyncio.Event) -> None:
+        for name, adapter in list(self.adapters.items()):
+            await self._enter(stack, name, adapter)
+        await self.engine.start()
+        async with asyncio.TaskGroup() as group:
+            running = [
+                group.create_task(self._supervise(name, adapter), name=name)
+                for name, adapter in self.adapters.items()
+                if name not in self._failed
+            ]
+            chores = [
+                group.create_task(self.engine.keep_leases(), name="leases"),
+                group.create_task(self._keep_house(), name="housekeeping"),
+            ]
+            await _first_of(stop, running)
+            _log.info("Stopping: no new messages are taken.", turns=self.engine.running)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            await self.engine.drain(self.config.engine.grace)
+            for task in chores:
+                task.cancel()
+        _log.info("Stopped.", **self.counters.as_dict())
+
+    async def _enter(self, stack: AsyncExitStack, name: str, adapter: Adapter) -> None:
+        try:
+            await stack.enter_async_context(adapter)
+        except (CredentialsRejected, ConfigError) as exc:
+            self._failed[name] = exc
+            _log.error("A platform can't be used.", platform=name, why=str(exc))
+
+    async def _supervise(self, name: str, adapter: Adapter) -> None:
+        """Keep one platform's intake running; its end never ends another's."""
+        pause = 1.0
+        while True:
+            try:
+                await adapter.run(self.inbox)
+            except (CredentialsRejected, ConfigError) as exc:
+                self._failed[name] = exc
+                _log.error("A platform can't be used any more.", platform=name, why=str(exc))
+                return
+            except (PlatformError, StoreError) as exc:
+                _log.warning(
+                    "A platform's connection failed; trying again.",
+                    platform=name, why=str(exc), seconds=pause,
+                )  # fmt: skip
+            except Exception:  # noqa: BLE001  # a supervisor: the other platform must not suffer
+                _log.exception("A platform's intake broke; trying again.", platform=name)
+            await asyncio.sleep(pause)
+            pause = min(RECONNECT, pause * 2)
+
+    async def _keep_house(self) -> None:
+        while True:
+            try:
+                await self.store.write(forget_done_op(time.time() - REMEMBERED))
+            except StoreError as exc:
+                _log.warning("Old events could not be removed.", why=str(exc))
+            await asyncio.sleep(HOUSEKEEPING)
+
+    async def _forget(self, conversation: ConversationId) -> None:
+        await self.store.write(forget_op(conversation))
+
+
+def build_adapters(config: Config) -> dict[str, Adapter]:
+    """An adapter for each platform whose tokens are present; an SDK is imported only then."""
+    adapters: dict[str, Adapter] = {}
+    if config.slack.is_enabled:
+        from bots.slack.adapter import SlackAdapter  # noqa: PLC0415
+
+        adapters["slack"] = SlackAdapter(config.slack)
+    if config.discord.is_enabled:
+        from bots.discord.adapter import DiscordAdapter  # noqa: PLC0415
+
+        adapters["discord"] = DiscordAdapter(config.discord)
+    return adapters
+
+
+@asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[App]:
+    """The app with its database open."""
+
+    def waiting() -> None:
+        _log.warning("Another talkwarden uses this database; waiting for it to stop.")
+
+    async with open_store(config.storage.url, waiting) as store:
+        yield App(config, store, build_adapters(config))
+
+
+async def serve(config: Config) -> int:
+    """Run until SIGTERM or SIGINT; the exit code. Raises StoreError if there is no database."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    async with opened(config) as app:
+        _log.info(
+            "talkwarden is starting.",
+            platforms=sorted(app.adapters),
+            model=config.model.name,
+            endpoint=config.model.base_url,
+        )
+        return await app.run(stop)
+
+
+async def _first_of(stop: asyncio.Event, running: Iterable[asyncio.Task[None]]) -> None:
+    """Return when asked to stop, or when no platform is left."""
+    stopping = asyncio.ensure_future(stop.wait())
+    everything = asyncio.ensure_future(asyncio.wait(list(running))) if running else stopping
+    try:
+        await asyncio.wait({stopping, everything}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        everything.cancel()
+        await asyncio.gather(stopping, everything, return_exceptions=True)

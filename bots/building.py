@@ -1,0 +1,129 @@
+"""From configuration to the core's parts: store, completions client, moderation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from core.completions.client import CompletionsClient
+from core.completions.types import Endpoint, RetryPolicy, Target, Timeouts
+from core.config import Config
+from core.config_schema import ModelConfig, ModerationConfig
+from core.errors import ConfigError
+from core.moderation import (
+    LocalRules,
+    Moderation,
+    OpenAIScorer,
+    Policy,
+    RuleSpec,
+    ScorerSettings,
+    load_rules,
+)
+from core.secret import Secret
+from core.storage import Store
+from core.storage.sqlite import SqliteStore
+
+SQLITE = "sqlite:///"
+
+
+def open_store(url: str, waiting: Callable[[], None]) -> Store:
+    """The store for a database URL; `waiting` is called while another process holds the file."""
+    if url.startswith(SQLITE):
+        return SqliteStore(Path(url.removeprefix(SQLITE)), waiting=waiting)
+    try:
+        from core.storage.postgres import PostgresStore  # noqa: PLC0415
+    except ImportError as exc:
+        raise ConfigError(
+            "PostgreSQL needs an extra: pip install 'talkwarden[postgres]'", key="storage.url"
+        ) from exc
+    return PostgresStore(url)
+
+
+def build_client(model: ModelConfig) -> CompletionsClient:
+    """The client with the main target and its fallbacks in order."""
+    main = Endpoint(
+        name="main",
+        base_url=model.base_url,
+        api_key=_reveal(model.api_key),
+        organization=model.organization or None,
+        project=model.project or None,
+    )
+    targets = [Target(main, model.name, has_vision=model.vision)]
+    for number, fallback in enumerate(model.fallbacks, 1):
+        endpoint = main
+        if fallback.base_url and fallback.base_url != model.base_url:
+            endpoint = Endpoint(
+                name=f"fallback-{number}",
+                base_url=fallback.base_url,
+                api_key=_reveal(fallback.api_key),
+            )
+        targets.append(Target(endpoint, fallback.model or model.name, has_vision=model.vision))
+    return CompletionsClient(
+        targets,
+        timeouts=Timeouts(connect=model.connect_timeout, idle=model.idle_timeout),
+        retry=RetryPolicy(attempts=model.retries + 1),
+    )
+
+
+def build_moderation(config: Config, client: CompletionsClient) -> Moderation:
+    """Local rules, and the remote scorer where it is on."""
+    given = config.moderation
+    scorer = None
+    if config.uses_remote_moderation:
+        endpoint = Endpoint(
+            name="moderation",
+            base_url=config.moderation_url,
+            api_key=_reveal(config.moderation_key),
+        )
+        scorer = OpenAIScorer(
+            _Moderations(client, endpoint, given.model, given.deadline),
+            ScorerSettings(model=given.model, deadline=given.deadline),
+        )
+    policy = Policy.build(given.flag, given.block, on_error=given.on_error)
+    return Moderation(build_rules(given), scorer, policy, when=given.when)
+
+
+def build_rules(given: ModerationConfig) -> LocalRules:
+    """The local rules; raises ConfigError naming each that can't be built."""
+    specs = []
+    if given.words:
+        specs.append(RuleSpec("words", terms=given.words))
+    if given.word_file:
+        specs.append(RuleSpec("word_file", file=given.word_file))
+    specs.extend(
+        RuleSpec(
+            rule.id,
+            category=rule.category,
+            action=rule.action,
+            terms=(*rule.terms, *((rule.term,) if rule.term else ())),
+            regexes=(rule.regex,) if rule.regex else (),
+        )
+        for rule in given.rules
+    )
+    return load_rules(specs, Path.cwd())
+
+
+class _Moderations:
+    """The scorer's endpoint: the client's moderation call at one place."""
+
+    def __init__(
+        self, client: CompletionsClient, endpoint: Endpoint, model: str, deadline: float
+    ) -> None:
+        self._client = client
+        self._endpoint = endpoint
+        self._model = model
+        self._deadline = deadline
+
+    async def moderate(self, inputs: Sequence[str]) -> Sequence[Mapping[str, float]]:
+        """The scores of each input; what is null counts as not scored."""
+        reply = await self._client.moderate(
+            self._endpoint, self._model, inputs, deadline=self._deadline
+        )
+        return [
+            {name: score for name, score in result.scores.items() if score is not None}
+            for result in reply.results
+        ]
+
+
+def _reveal(secret: Secret | None) -> str | None:
+    return secret.reveal() if secret is not None else None
