@@ -259,5 +259,5 @@ def _page(alive: list[DiscordMessage], query: dict[str, str], limit: int) -> lis
     if "after" in query:
         return [each for each in alive if each.id > int(query["after"])][:limit][::-1]
     before = int(query["before"]) if "before" in query else None
-    older = [each for each in alive if before is None or each.id < before]
-    return older[-limit:][::-1]
+    before_it = [each for each in alive if before is None or each.id < before]
+    return before_it[-limit:][::-1]

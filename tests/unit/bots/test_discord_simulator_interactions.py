@@ -123,11 +123,11 @@ async def test_a_second_answer_is_refused() -> None:
 async def test_the_token_dies() -> None:
     """When the token's life is over, editing the original response fails with 50027."""
     bot = CommandBot()
-    async with running(DiscordOptions(interaction_lifetime=0.1), bot) as (sim, _):
+    async with running(DiscordOptions(interaction_lifetime=0.3), bot) as (sim, _):
         await sim.slash("general", "alice", "late")
         found = await until(lambda: bot.interactions and bot.interactions[0])
         await found.response.defer()
-        await asyncio.sleep(0.12)
+        await asyncio.sleep(0.31)
         with pytest.raises(discord.HTTPException) as caught:
             await found.edit_original_response(content="too late")
         assert caught.value.code == 50027
