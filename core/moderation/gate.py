@@ -103,6 +103,9 @@ class StreamGate:
                 self._remote = merge(self._remote, verdict) if self._remote else verdict
                 if not verdict.is_allowed:
                     raise self._stop(late=bool(self._scored))
+                # fed meanwhile, something may have stopped the answer
+                if self._stopped is not None:
+                    raise self._stopped
                 self._scored = (self._scored + text)[-SCORE_CONTEXT:]
             del self._ready[:pieces]
             return text

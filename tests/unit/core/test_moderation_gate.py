@@ -333,6 +333,23 @@ async def test_a_cancelled_clearing_loses_nothing() -> None:
     assert await gate.clear() == "some text"
 
 
+async def test_nothing_is_cleared_once_the_answer_is_stopped() -> None:
+    """A local rule that stops the answer while the scorer is asked stops what it was asked, too."""
+    scorer = Scripted()
+    gate = Moderation(rule("refuse", "bad"), scorer).gate()
+    scorer.go.clear()
+    gate.feed("good so far ")
+    waiting = asyncio.create_task(gate.clear())
+    await asyncio.sleep(0)
+    with pytest.raises(Violation):
+        gate.feed("bad ")
+    scorer.go.set()
+    with pytest.raises(Violation):
+        await waiting
+    with pytest.raises(Violation):
+        await gate.clear()
+
+
 async def test_clearing_without_a_scorer_gives_what_was_fed() -> None:
     """One way of use for both: without a scorer `clear` gives the local rules' release."""
     gate = Moderation(rule("refuse", "bad")).gate()

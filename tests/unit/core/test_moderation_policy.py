@@ -155,6 +155,7 @@ async def test_secrets_and_refused_texts_are_not_sent() -> None:
     assert (verdict.decision, verdict.needs_redaction) == ("redact", True)
     assert moderation.redact(text, verdict) == scorer.sent[0]
     await moderation.score("bad", moderation.check_local("bad"))
+    await moderation.score(" ", moderation.check_local(" "))
     assert len(scorer.sent) == 1
 
 

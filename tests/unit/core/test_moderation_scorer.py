@@ -115,6 +115,14 @@ async def test_the_cache_is_bounded(make: Make, endpoint: Endpoint) -> None:
     assert endpoint.requests == [["a"], ["b"], ["c"], ["b"]]
 
 
+async def test_the_cache_can_be_switched_off(make: Make, endpoint: Endpoint) -> None:
+    """With no room for it, nothing is remembered."""
+    scorer = make(cache=0)
+    await scorer.score(["a"])
+    await scorer.score(["a"])
+    assert endpoint.requests == [["a"], ["a"]]
+
+
 async def test_the_deadline_holds(make: Make, endpoint: Endpoint) -> None:
     """A slow endpoint costs the deadline and little more; its late answer serves the next ask."""
     endpoint.delay = 0.15
