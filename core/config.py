@@ -187,13 +187,18 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[KeyPath, Given]]:
     """What the environment sets, in the order in which it is laid over the file."""
     for name, key in CONVENTIONAL.items():
         if value := environ.get(name):
-            yield key, Given(value, name, is_text=True)
+            yield key, Given(_decodable(value), name, is_text=True)
     own = (name for name in environ if name.startswith(PREFIX) and name != FILE_VARIABLE)
     for name in sorted(own, key=lambda name: (name.count("__"), name)):
         parts = name.removeprefix(PREFIX).split("__")
         is_ours = len(parts) > 1 or parts[0].lower() in inputs(Config)
         if is_ours and (value := environ[name]):
-            yield _key_path(parts), Given(value, name, is_text=True)
+            yield _key_path(parts), Given(_decodable(value), name, is_text=True)
+
+
+def _decodable(text: str) -> str:
+    """A variable's text without the half characters that stand for bytes outside UTF-8."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _key_path(parts: list[str]) -> KeyPath:

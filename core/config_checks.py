@@ -6,9 +6,9 @@ sentence that `check` and the log show.
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
@@ -140,7 +140,7 @@ def _rules(config: Config) -> Found:
         if rule.regex and (message := _not_regex(rule)):
             yield f"{key}.regex", spelled(rule.regex), message
     words = config.moderation.word_file
-    if words and not Path(words).is_file():
+    if words and not os.path.isfile(words):  # Path.is_file raises on a name too long for a file
         yield "moderation.word_file", spelled(words), "there is no such file"
 
 

@@ -151,9 +151,11 @@ class Reader:
         file = (node.folder or Path()) / node.value
         try:
             text = file.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            self._reject(path, node, f"the file can't be read: {reason}")
+        except OSError as error:
+            self._reject(path, node, f"the file can't be read: {error.strerror}")
+            return ""
+        except ValueError:
+            self._reject(path, node, "this is not the path of a file with UTF-8 text")
             return ""
         if not text:
             self._reject(path, node, "the file is empty")

@@ -52,7 +52,7 @@ CHATTY = ("aiosqlite", "asyncio")
 
 _MAX_SERIES = 1000
 _MAX_DEPTH = 6
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def logger(module: str) -> Any:
@@ -104,7 +104,7 @@ class Scrubber:
         }
 
     def clean(self, value: Any, *, keeps_text: bool, depth: int = 0) -> Any:
-        """The value in plain JSON types, masked, without control characters."""
+        """The value in plain JSON types, masked, without characters that garble a line."""
         if isinstance(value, str):
             return self._text(value)
         if value is None or isinstance(value, bool | int | float):
