@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from difflib import get_close_matches
 from typing import cast
 
-from core.access import may_configure
+from core.access import may_ask, may_configure
 from core.config import Config
 from core.errors import ConfigError
 from core.messages import Command, ConversationId
@@ -91,7 +91,10 @@ class Commands:
     clock: Callable[[], float] = time.time
 
     async def run(self, command: Command) -> Answer:
-        """Always a sentence, for an unknown name too. Raises StoreError."""
+        """A sentence, for an unknown name too; empty for who is to hear nothing.
+
+        Raises StoreError.
+        """
         methods: dict[str, Callable[[Command], Awaitable[Answer]]] = {
             "feedback": self._feedback,
             "help": self._help,
@@ -101,11 +104,22 @@ class Commands:
             "stop": self._stop,
             "usage": self._usage,
         }
+        if (refused := self._refused(command)) is not None:
+            return refused
         method = methods.get(command.name.lower(), self._unknown)
         try:
             return await method(command)
         except ConfigError as exc:  # a value that was refused; its text is for the author
             return Answer(str(exc))
+
+    def _refused(self, command: Command) -> Answer | None:
+        place, author = command.place, command.author
+        refusal = may_ask(self.config.access, self.settings.resolve(place), place, author)
+        if refusal is None:
+            return None
+        # who used an interaction waits for its answer
+        is_silent = refusal.is_silent and (author.is_bot or command.handle is None)
+        return Answer("" if is_silent else refusal.sentence)
 
     async def _reset(self, command: Command) -> Answer:
         await self.forget(command.conversation)

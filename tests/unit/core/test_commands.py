@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from core.commands import BUTTONS, NAMES, Answer, Commands, parse
 from core.completions.types import Usage
-from core.config import AccessConfig, AnswersConfig, Config, ModelConfig, Price, UsageConfig
+from core.config import (
+    AccessConfig,
+    AnswersConfig,
+    Config,
+    ModelConfig,
+    Override,
+    Price,
+    UsageConfig,
+)
 from core.messages import Author, Command, ConversationId, Place
 from core.settings import PERSONA, Settings
 from core.storage import Op, Row, Store, query
@@ -351,3 +359,33 @@ async def test_an_unknown_command(bot: Bot) -> None:
     """An unknown name is answered with the nearest one."""
     assert "Did you mean `reset`?" in (await bot.do("resett")).text
     assert "`help`" in (await bot.do("zzz")).text
+
+
+async def test_who_may_not_ask_may_not_command(store: Store) -> None:
+    """A member who is denied gets the refusal, and nothing happens."""
+    bot = await make(store, Config(access=AccessConfig(deny_users=frozenset({"U1"}))))
+    bot.running.add(ConversationId("slack:T1:C1:1"))
+
+    assert "not allowed" in (await bot.do("reset")).text
+    assert "not allowed" in (await bot.do("stop")).text
+    assert bot.forgotten == []
+
+
+@pytest.mark.parametrize(("handle", "is_told"), [(None, False), ("token", True)])
+async def test_a_disabled_channel_answers_interactions_only(
+    store: Store, handle: str | None, is_told: bool
+) -> None:
+    """Where the assistant is off, typed commands meet silence, but no interaction is left open."""
+    bot = await make(store, Config(channels={"C1": Override(enabled=False)}))
+    command = Command(ConversationId("c"), HERE, "x", MEMBER, "help", handle=handle)
+    answer = await bot.commands.run(command)
+
+    assert bool(answer.text) is is_told
+
+
+async def test_a_bot_gets_no_answer(bot: Bot) -> None:
+    """Another bot's command is carried out for nobody, without a word."""
+    answer = await bot.do("reset", author=Author("B1", is_bot=True))
+
+    assert answer.text == ""
+    assert bot.forgotten == []
