@@ -33,7 +33,7 @@ DIRECT: Final = "@me"
 MESSAGES: Final = frozenset({"MESSAGE_CREATE", "MESSAGE_UPDATE", "MESSAGE_DELETE"})
 BULK: Final = "MESSAGE_DELETE_BULK"
 
-_POSTS: Final = frozenset({0, 19, 20, 23})
+POSTS: Final = frozenset({0, 19, 20, 23})
 """Plain, reply, and answers to commands of other bots; all else are notices of the platform."""
 
 
@@ -81,7 +81,7 @@ def parse(kind: str, data: Json, directory: Directory, me: Me) -> list[Found]:
         return [_deleted(data, data["id"], directory)]
     if kind == BULK:
         return [_deleted(data, key, directory) for key in data["ids"]]
-    if data.get("type", 0) not in _POSTS or _is_own(data, me):
+    if data.get("type", 0) not in POSTS or _is_own(data, me):
         return []
     if kind == "MESSAGE_UPDATE":
         return _edited(data, directory)
@@ -90,7 +90,7 @@ def parse(kind: str, data: Json, directory: Directory, me: Me) -> list[Found]:
 
 def past(data: Json, directory: Directory, me: Me) -> Message | None:
     """A message that was read back, the bot's own included; None without anything to read."""
-    if data.get("type", 0) not in _POSTS:
+    if data.get("type", 0) not in POSTS:
         return None
     guild, place, key = data.get("guild_id"), _place(data, directory), data["id"]
     text = content.without_call(data.get("content") or "", me.user)

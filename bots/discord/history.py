@@ -16,7 +16,7 @@ from bots.discord import events, failures, handles
 from bots.discord.directory import Directory
 from bots.discord.events import Me
 from bots.discord.handles import EPOCH_MS
-from bots.discord.posting import channel_of, nonce_of
+from bots.discord.posting import channel_of, nonce_of, opens_thread
 from bots.discord.rest import Rest
 from bots.discord.session import Tail
 from core.adapter import Part, Target
@@ -102,7 +102,7 @@ class History:
             own = [data async for data in self._own_after(channel_of(target), start)]
         except TargetGone:
             return None
-        return _match(own, nonce_of(part), target.reply_to, part.index)
+        return _match(own, nonce_of(part), target, part.index)
 
     async def _missed(self, tail: Tail, store: Callable[[Json], Awaitable[None]]) -> None:
         last = max(tail.last, snowflake(time.time() - MISSED_AGE), key=int)
@@ -139,7 +139,7 @@ class History:
         for _ in range(MISSED_PAGES):
             page = await self._page(channel, after=start)
             for data in page:
-                if data["author"]["id"] == self._me.user:
+                if data["author"]["id"] == self._me.user and data["type"] in events.POSTS:
                     yield data
             if len(page) < PAGE:
                 return
@@ -207,12 +207,14 @@ def _reference(data: Json) -> str | None:
     return (data.get("message_reference") or {}).get("message_id")
 
 
-def _match(own: Sequence[Json], nonce: str, reply_to: str | None, index: int) -> str | None:
+def _match(own: Sequence[Json], nonce: str, target: Target, index: int) -> str | None:
     """The part among the bot's own messages: by its nonce, else by the question and the order."""
     for data in own:
         if data.get("nonce") == nonce:
             return str(data["id"])
-    first = next((at for at, data in enumerate(own) if _answers(data, reply_to)), None)
+    first: int | None = 0  # of a thread that was opened for this very answer
+    if not opens_thread(target):
+        first = next((at for at, data in enumerate(own) if _answers(data, target.reply_to)), None)
     if first is None:
         return None
     at = first + index

@@ -38,7 +38,7 @@ _DELETE: Final = "/channels/{channel_id}/messages/{message_id}"
 
 def channel_of(target: Target) -> str:
     """The channel or thread that holds the answer."""
-    if _opens_thread(target):
+    if opens_thread(target):
         return target.reply_to or ""  # a thread has the id of the message it was opened from
     return target.place.thread or target.place.channel
 
@@ -161,11 +161,11 @@ class Poster:
 
     async def _create(self, target: Target, part: Part) -> str:
         channel = channel_of(target)
-        if _opens_thread(target):
+        if opens_thread(target):
             await self._open_thread(target, channel)
         body = render.body(part)
         body |= {"nonce": nonce_of(part), "enforce_nonce": True, "flags": render.NO_PREVIEWS}
-        if target.reply_to and not part.index and not target.handle and not _opens_thread(target):
+        if target.reply_to and not part.index and not target.handle and not opens_thread(target):
             body["message_reference"] = {
                 "message_id": target.reply_to,
                 "fail_if_not_exists": False,
@@ -247,7 +247,7 @@ def _buttons(message: Any) -> list[str]:
     return [button["custom_id"] for row in rows for button in row["components"]]
 
 
-def _opens_thread(target: Target) -> bool:
+def opens_thread(target: Target) -> bool:
     """The answer gets a thread of its own, which hangs on the question's message."""
     place = target.place
     is_message = target.reply_to is not None and target.handle is None
