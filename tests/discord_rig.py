@@ -70,10 +70,10 @@ class Keeper:
         return [event.text for event in self.of(Message)]
 
 
-async def until(predicate: Callable[[], T], timeout: float = 5.0) -> T:
+async def until(predicate: Callable[[], T], within: float = 5.0) -> T:
     """The predicate's first true value; looked at every few milliseconds."""
-    async with asyncio.timeout(timeout):
-        while not (value := predicate()):
+    async with asyncio.timeout(within):
+        while not (value := predicate()):  # noqa: ASYNC110 - anything may be asked for
             await asyncio.sleep(0.002)
     return value
 

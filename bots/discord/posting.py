@@ -134,9 +134,13 @@ class Poster:
         """Show a part to the asker alone."""
         if handle.is_private and not handle.is_button and not part.index:
             return await self._fill(handle, part)
-        if not handle.is_private and not part.index:
-            await self._hook("DELETE", handle, "@original")  # was promised to everybody
-        return await self._follow_up(handle, part, is_private=True)
+        if handle.is_button or part.index:
+            return await self._follow_up(handle, part, is_private=True)
+        # An answer was promised to everybody. While it is outstanding, a follow-up would fill it.
+        await self._hook("PATCH", handle, "@original", {"content": render.BLANK})
+        shown = await self._follow_up(handle, part, is_private=True)
+        await self._hook("DELETE", handle, "@original")
+        return shown
 
     async def _fill(self, handle: Handle, part: Part) -> str:
         """Put the part where the user has been shown that we are thinking."""

@@ -19,7 +19,7 @@ NO_PINGS: Final[dict[str, Any]] = {"parse": [], "replied_user": False}
 NO_PREVIEWS: Final = 1 << 2
 """SUPPRESS_EMBEDS: a link that a model wrote is not fetched."""
 
-_BLANK: Final = "\u200b"
+BLANK: Final = "\u200b"
 """Discord takes no message of spaces only."""
 
 
@@ -31,7 +31,7 @@ def render(text: str) -> list[str]:
 def body(part: Part) -> dict[str, Any]:
     """What a message has to have in order to show this part."""
     return {
-        "content": part.text if part.text.strip() else _BLANK,
+        "content": part.text if part.text.strip() else BLANK,
         "allowed_mentions": NO_PINGS,
         "components": buttons.rows(part),
     }

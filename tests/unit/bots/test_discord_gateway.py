@@ -6,15 +6,15 @@ import asyncio
 import json
 
 import pytest
+from discord_rig import Keeper, config, connected, listening, part, target, until
 
 from bots.discord import gateway, pipeline, session
 from bots.discord.adapter import DiscordAdapter
 from bots.simulators.discord import DiscordOptions, DiscordSimulator
+from core.config_schema import DiscordConfig
 from core.errors import ConfigError, CredentialsRejected
 from core.messages import Deleted, Edited, Message
 from core.secret import Secret
-from core.config_schema import DiscordConfig
-from discord_rig import Keeper, config, connected, listening, part, target, until
 
 
 def call(sim: DiscordSimulator) -> str:

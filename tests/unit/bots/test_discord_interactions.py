@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+from discord_rig import Keeper, connected, part, target, until
 
 from bots.discord import handles
 from bots.simulators.discord import DiscordOptions, DiscordSimulator
@@ -13,7 +14,6 @@ from bots.simulators.discord import permissions as perms
 from core.commands import BUTTONS, NAMES
 from core.errors import TargetGone
 from core.messages import Command, Message
-from discord_rig import Keeper, connected, part, target, until
 
 
 async def test_ask_is_answered_in_place() -> None:

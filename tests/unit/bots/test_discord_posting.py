@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from discord_rig import Keeper, connected, part, target, until
 
 from bots.discord import history
 from bots.discord.posting import nonce_of
@@ -18,7 +19,6 @@ from core.errors import (
     TargetGone,
 )
 from core.messages import Attachment, Message
-from discord_rig import Keeper, connected, part, target, until
 
 CREATE = "POST /channels/{channel_id}/messages"
 CREATE_ROUTE = "/channels/{channel_id}/messages"
