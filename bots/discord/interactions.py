@@ -32,14 +32,14 @@ def parse(data: Json, directory: Directory) -> list[Found]:
     Raises KeyError, TypeError or ValueError for a payload that is not Discord's.
     """
     if data["type"] == COMPONENT:
-        return _pressed(data)
+        return _pressed(data, directory)
     if data["type"] != COMMAND:
         return []
     if data["data"].get("type") == _ABOUT_MESSAGE:
         return [_about(data, directory)]
     if data["data"]["name"] == "ask":
         return [_asked(data, directory)]
-    return [_ordered(data)]
+    return [_ordered(data, directory)]
 
 
 def is_private(data: Json) -> bool:
@@ -57,12 +57,13 @@ def focused(data: Json) -> tuple[str, str]:
     return "", ""
 
 
-def place_in(data: Json) -> Place:
+def place_in(data: Json, directory: Directory | None = None) -> Place:
     """Where an interaction happened, by its own payload."""
     channel = data.get("channel") or {}
     guild, key = data.get("guild_id"), data.get("channel_id") or channel["id"]
     parent = channel.get("parent_id") if channel.get("type") in THREADS else None
-    name = "" if parent else channel.get("name") or ""
+    above = directory.channels.get(parent) if directory and parent else None
+    name = (above.name if above else "") if parent else channel.get("name") or ""
     return place_of(guild, key, Channel(name, guild or "", parent), name)
 
 
@@ -85,7 +86,7 @@ def _asked(data: Json, directory: Directory) -> Found:
     text = str(options.get("question") or "")
     text = content.readable(text, {}, directory, guild=data.get("guild_id"), resolved=resolved)
     files = list((resolved.get("attachments") or {}).values())
-    return Found(_question(data, text, content.attachments({"attachments": files})))
+    return Found(_question(data, text, content.attachments({"attachments": files}), directory))
 
 
 def _about(data: Json, directory: Directory) -> Found:
@@ -93,14 +94,16 @@ def _about(data: Json, directory: Directory) -> Found:
     message = (resolved.get("messages") or {}).get(target) or {}
     guild = data.get("guild_id")
     original = content.reference({"referenced_message": message}, directory, guild=guild)
-    event = _question(data, ABOUT, content.attachments(message))
+    event = _question(data, ABOUT, content.attachments(message), directory)
     place = event.place
     event = replace(event, conversation=home_of(place, target), quoted=original, parent=target)
     return Found(event, asks=target, follows=not (place.thread or place.is_private))
 
 
-def _question(data: Json, text: str, files: tuple[Attachment, ...]) -> Message:
-    place, key = place_in(data), data["id"]
+def _question(
+    data: Json, text: str, files: tuple[Attachment, ...], directory: Directory
+) -> Message:
+    place, key = place_in(data, directory), data["id"]
     return Message(
         home_of(place, key),
         place,
@@ -115,8 +118,8 @@ def _question(data: Json, text: str, files: tuple[Attachment, ...]) -> Message:
     )
 
 
-def _ordered(data: Json) -> Found:
-    place, key = place_in(data), data["id"]
+def _ordered(data: Json, directory: Directory) -> Found:
+    place, key = place_in(data, directory), data["id"]
     values = [str(each["value"]) for each in data["data"].get("options") or () if "value" in each]
     event = Command(
         home_of(place, key),
@@ -131,11 +134,11 @@ def _ordered(data: Json) -> Found:
     return Found(event, is_loose=not (place.thread or place.is_private))
 
 
-def _pressed(data: Json) -> list[Found]:
+def _pressed(data: Json, directory: Directory) -> list[Found]:
     found = buttons.meaning(data["data"].get("custom_id") or "")
     if found is None:
         return []
-    place, key, message = place_in(data), data["id"], data["message"]["id"]
+    place, key, message = place_in(data, directory), data["id"], data["message"]["id"]
     event = Command(
         home_of(place, message),
         place,
