@@ -47,6 +47,7 @@ _EXPECTED: tuple[tuple[type[Exception], type[ModelError]], ...] = (
     (httpx.HTTPError, ModelUnavailable),
     (httpx.StreamError, ModelUnavailable),
     (TimeoutError, ModelUnavailable),
+    (ValueError, ModelRefused),  # a key or header that can't be sent
 )
 
 

@@ -43,7 +43,7 @@ _OBJECTION = re.compile(
 _KEY = re.compile(r"\b(sk|key|Bearer)[-_ ][\w*.-]{6,}")
 _DURATION = re.compile(r"([\d.]+)(ms|[dhms])")
 _UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_ESSENTIAL = {"model", "messages", "stream", "tools", "response_format"}
+_ESSENTIAL = {"model", "messages", "stream", "tools", "response_format", "text"}
 
 LONGEST_WAIT = 86400.0
 """Seconds; a longer hint is a mistake or a date in another unit."""
@@ -101,11 +101,19 @@ def objection(body: bytes, sent: Collection[str]) -> str | None:
         return "stream_options"
     if not _OBJECTION.search(text) and "image" not in text:
         return None
-    for name in sorted(set(sent) - _ESSENTIAL, key=len, reverse=True):
-        word = "image|vision|multimodal" if name == "image_url" else re.escape(name)
-        if re.search(rf"(?<![\w])({word})(?![\w])", text, re.IGNORECASE):
-            return name
-    return None
+    places = {name: _place(name, text) for name in set(sent) - _ESSENTIAL}
+    named = [(at, name) for name, at in places.items() if at is not None]
+    return min(named)[1] if named else None  # what is named later is the vendor's advice
+
+
+def _place(name: str, text: str) -> int | None:
+    """Where the text names the parameter; a name that is also a word must be quoted."""
+    if name == "image_url":
+        pattern = r"image|vision|multimodal"
+    else:
+        pattern = rf"(?<!\w){name}(?!\w)" if "_" in name else rf"[\"'`]{re.escape(name)}[\"'`]"
+    found = re.search(pattern, text, re.IGNORECASE)
+    return found.start() if found else None
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

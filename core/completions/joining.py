@@ -62,4 +62,5 @@ def _is_repetition(partial: str, text: str, size: int) -> bool:
     if size >= _LONG or size == len(partial) or text[:size].strip(" ") == "":
         return True
     begins_inside_word = partial[-size - 1].isalnum() and text[0].isalnum()
-    return size >= _WORD and not begins_inside_word
+    # one or two letters of a word that was cut are repeated with it; digits may well be new
+    return not begins_inside_word and (size >= _WORD or text[:size].isalpha())
