@@ -29,8 +29,8 @@ from core.history import (
     backfill_op,
     forget_answer_op,
     load_op,
+    past_op,
     revise_op,
-    seq_of_op,
 )
 from core.inbox import OVERFLOW, Inbox, turn_id, with_later_changes
 from core.messages import Author, Command, Deleted, Edited, Message
@@ -115,7 +115,7 @@ class Chat:
         if not messages:  # deleted before their turn came
             await self.means.store.write(finish_rows_op(turn.batch.items))
             return
-        past, head = await self.means.store.read(_past_op(messages[0]))
+        past, head = turn.batch.items[0].past or await self._past(messages[0])
         if not self._is_asked(messages[-1], turn, past):
             await self._record(turn, messages)
             return
@@ -150,7 +150,7 @@ class Chat:
             await self._say(turn, moderation.sentence(verdict), "refused", verdict=verdict)
             return
         if await self._backfill(turn, messages[0], past):
-            past, head = await self.means.store.read(_past_op(messages[0]))
+            past, head = await self._past(messages[0])
         question = Question(entries(said, verdict), past, head, verdict, texts, messages[-1])
         try:
             await self._answer(turn, question)
@@ -332,6 +332,9 @@ class Chat:
 
     # What the steps share.
 
+    async def _past(self, message: Message) -> tuple[Past, int | None]:
+        return await self.means.store.read(past_op(message.conversation, message.parent))
+
     def _turn(self, batch: Batch) -> Turn:
         event, resumed = batch.event, batch.resumed
         return Turn(
@@ -363,15 +366,6 @@ class Chat:
         for item in batch.items:
             await item.durable()
         await write.durable
-
-
-def _past_op(message: Message) -> Op[tuple[Past, int | None]]:
-    """The conversation, and what the message replies to in it."""
-    past = yield from load_op(message.conversation)
-    head = None
-    if message.parent is not None:
-        head = yield from seq_of_op(message.conversation, message.parent)
-    return past, head
 
 
 def _as_left(batch: Batch) -> list[Message]:

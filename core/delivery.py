@@ -27,6 +27,7 @@ _log = logger("talkwarden.delivery")
 ATTEMPTS = 5  # of one call; beyond that the turn is tried again as a whole
 CALL_TIMEOUT = 30.0  # seconds for one call of an adapter
 MAX_PAUSE = 60.0  # seconds
+GATHER = 0.03  # seconds: an answer that is complete by then appears in one call
 
 T = TypeVar("T")
 Clear = Callable[[], Awaitable[str]]
@@ -128,6 +129,8 @@ class Delivery:
     ) -> None:
         try:
             await ready
+            await self._grown.wait()
+            await self._gather()
             while not self._is_final:
                 await self._grown.wait()
                 self._grown.clear()
@@ -136,6 +139,13 @@ class Delivery:
                     await self._show_draft()
         except Exception as exc:  # noqa: BLE001  # a supervisor: the turn's owner decides
             on_failure(exc)
+
+    async def _gather(self) -> None:
+        self._is_waiting = True
+        try:
+            await asyncio.sleep(GATHER)
+        finally:
+            self._is_waiting = False
 
     async def _show_draft(self) -> None:
         try:

@@ -175,6 +175,8 @@ class Engine:
         if known is None:
             known = self._lanes[lane] = Lane(lane, _workspace(lane))
         if queued is not None and self._store.is_exclusive:
+            if known.is_running or known.has_work:
+                queued.past = None
             heapq.heappush(known.queue, (queued.order, queued))
         else:
             known.is_stale = True

@@ -85,6 +85,15 @@ def load_op(conversation: ConversationId) -> Op[Past]:
     return Past(start, is_backfilled, bool(answered), _entries(entries, images))
 
 
+def past_op(conversation: ConversationId, parent: str | None) -> Op[tuple[Past, int | None]]:
+    """The conversation, and the seq of the message that a new one replies to in it."""
+    past = yield from load_op(conversation)
+    head = None
+    if parent is not None:
+        head = yield from seq_of_op(conversation, parent)
+    return past, head
+
+
 def append_op(
     conversation: ConversationId, place: Place, entries: Iterable[Entry], now: float
 ) -> Op[int]:

@@ -16,7 +16,7 @@ import msgspec
 
 from core.adapter import Ways
 from core.errors import NotStored, StoreError
-from core.history import locate_op
+from core.history import Past, locate_op, past_op
 from core.messages import Command, ConversationId, Deleted, Edited, Event, Message, Place
 from core.settings import Settings
 from core.storage import Op, Row, Store, Write, query
@@ -42,6 +42,8 @@ class Queued:
     turn: str | None = None
     accepted: Write[Accepted | None] | None = None
     """Set while this process's own insert may not be durable yet."""
+    past: tuple[Past, int | None] | None = None
+    """The conversation as it was when the event was stored; None once it may have changed."""
 
     async def durable(self) -> None:
         """Wait for the insert's commit. Raises NotStored."""
@@ -65,6 +67,7 @@ class Accepted:
 
     id: int
     lane: str
+    past: tuple[Past, int | None] | None = None
 
 
 class Waker(Protocol):
@@ -107,7 +110,8 @@ class Inbox:
             if isinstance(event, Message):
                 self.locate(event.place, event.id, event.conversation)
             self._engine.interrupt(event)
-            self._engine.wake(accepted.lane, Queued(accepted.id, event, accepted=write))
+            queued = Queued(accepted.id, event, accepted=write, past=accepted.past)
+            self._engine.wake(accepted.lane, queued)
         await write.durable
         return accepted is not None
 
@@ -180,7 +184,13 @@ def accept_op(event: Event, limit: int, now: float) -> Op[Accepted | None]:
         payload=_encode(event).decode(),
         now=now,
     )
-    return Accepted(rows[0]["id"], lane) if rows else None
+    if not rows:
+        return None
+    past = None
+    if isinstance(event, Message) and event.is_addressed:
+        # Most questions are taken up at once: this spares them a trip to the database.
+        past = yield from past_op(event.conversation, event.parent)
+    return Accepted(rows[0]["id"], lane, past)
 
 
 def to_queued(row: Row) -> Queued:

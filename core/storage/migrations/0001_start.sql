@@ -142,7 +142,7 @@ CREATE TABLE usage (
   cost DOUBLE PRECISION NOT NULL,
   PRIMARY KEY (turn, attempt)
 );
-CREATE INDEX usage_author ON usage (platform, workspace, author, day);
+CREATE INDEX usage_author ON usage (platform, author, day);
 CREATE INDEX usage_day ON usage (platform, workspace, day);
 
 CREATE TABLE feedback (
