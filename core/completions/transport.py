@@ -18,6 +18,9 @@ from yarl import URL
 KEEPALIVE = 30.0
 """Seconds that an idle connection is kept."""
 
+_GATHER_EACH, _GATHER_LEAST, _GATHER_MOST = 0.0002, 0.005, 0.1
+"""Seconds that an event stream is gathered: for each connection in use, at least, at most."""
+
 _EXPECTED: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
     (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
@@ -58,39 +61,78 @@ class _Mapped:
                 raise ours(str(exc) or type(exc).__name__, request=self._request) from exc
 
 
-class _Body(httpx.AsyncByteStream):
-    """The reply's bytes in the pieces in which they arrive."""
+class _Slots:
+    """Connections in use: at most so many, and how long their streams are gathered."""
 
-    def __init__(
-        self, reply: aiohttp.ClientResponse, mapped: _Mapped, slots: asyncio.Semaphore
-    ) -> None:
+    def __init__(self, limit: int) -> None:
+        # a limit of our own: aiohttp's can't tell waiting for a slot from connecting
+        self._free = asyncio.Semaphore(limit)
+        self._used = 0
+
+    async def take(self) -> None:
+        await self._free.acquire()
+        self._used += 1
+
+    def give_back(self) -> None:
+        self._used -= 1
+        self._free.release()
+
+    @property
+    def gathering(self) -> float:
+        """Seconds; nothing while there are few."""
+        seconds = self._used * _GATHER_EACH
+        return min(seconds, _GATHER_MOST) if seconds >= _GATHER_LEAST else 0.0
+
+
+class _Body(httpx.AsyncByteStream):
+    """The reply's bytes in the pieces in which they arrive.
+
+    With many streams at once, each wake-up for a single event costs more than the event: after
+    its first block an event stream is then left alone for a moment, unread even in the kernel,
+    so that one read brings several events.
+    """
+
+    def __init__(self, reply: aiohttp.ClientResponse, mapped: _Mapped, slots: _Slots) -> None:
         self._reply = reply
         self._mapped = mapped
-        self._slots: asyncio.Semaphore | None = slots
+        self._slots: _Slots | None = slots
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         content = self._reply.content
+        is_events = self._reply.content_type == "text/event-stream"
         while True:
             with self._mapped:
                 block = await content.readany()
             if not block:
                 return
             yield block
+            if is_events and self._slots is not None and self._slots.gathering:
+                await self._gather(self._slots.gathering)
+
+    async def _gather(self, seconds: float) -> None:
+        connection = self._reply.connection
+        if connection is None or connection.protocol is None:  # all has arrived
+            return
+        protocol = connection.protocol
+        protocol.pause_reading()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            protocol.resume_reading()
 
     async def aclose(self) -> None:
         """Give the connection back when the body was read to its end, else close it."""
         slots, self._slots = self._slots, None
         if slots is not None:
             self._reply.close()
-            slots.release()
+            slots.give_back()
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """Of one event loop: its session opens with the first request. Uploads are read whole."""
 
     def __init__(self, *, max_connections: int = 2000) -> None:
-        # a limit of our own: aiohttp's can't tell waiting for a slot from connecting
-        self._slots = asyncio.Semaphore(max_connections)
+        self._slots = _Slots(max_connections)
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -115,7 +157,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                     ),
                 )
         except BaseException:
-            self._slots.release()
+            self._slots.give_back()
             raise
         return httpx.Response(
             status_code=reply.status,
@@ -134,7 +176,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def _slot(self, request: httpx.Request, limit: float | None) -> None:
         try:
             async with asyncio.timeout(limit):
-                await self._slots.acquire()
+                await self._slots.take()
         except TimeoutError as exc:
             raise httpx.PoolTimeout("no connection is free", request=request) from exc
 

@@ -240,6 +240,23 @@ async def test_many_streams_at_once() -> None:
     assert set(found) == {" ".join(f"word{number}" for number in range(50))}
 
 
+async def test_many_streams_can_be_left_at_once() -> None:
+    """Streams that are given up while they are gathered leave nothing behind."""
+    async with (
+        CompletionsSimulator(Options(tokens=100, duration=5)) as model,
+        client_of(model) as client,
+    ):
+        tasks = [asyncio.ensure_future(text_of(client, 20.0)) for _ in range(100)]
+        await asyncio.sleep(0.6)
+        for task in tasks:
+            task.cancel()
+        left = await asyncio.gather(*tasks, return_exceptions=True)
+        model.options = SAYS
+
+        assert {type(result) for result in left} == {asyncio.CancelledError}
+        assert await text_of(client) == TEXT
+
+
 async def test_the_command_line_of_httpx_stays_out() -> None:
     """Importing the client does not import httpx's own command line and its libraries."""
     code = "import sys, core.completions.client; print(*sys.modules)"
