@@ -28,17 +28,15 @@ class Indicator:
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
         self._working: dict[str, set[str]] = {}
-        self._showing: dict[str, asyncio.Task[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: dict[asyncio.Task[None], str] = {}
 
     def start(self, channel: str, who: str) -> None:
         """Somebody works on an answer in this channel."""
         self._working.setdefault(channel, set()).add(who)
-        if channel not in self._showing:
-            task = asyncio.get_running_loop().create_task(self._show(channel))
-            self._showing[channel] = task
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if channel not in self._timers:
+            loop = asyncio.get_running_loop()
+            self._timers[channel] = loop.call_later(AFTER, self._begin, channel)
 
     def stop(self, channel: str, who: str) -> None:
         """The answer is there, or will not come."""
@@ -46,19 +44,28 @@ class Indicator:
         working.discard(who)
         if not working:
             self._working.pop(channel, None)
-            if task := self._showing.pop(channel, None):
-                task.cancel()
+            if timer := self._timers.pop(channel, None):
+                timer.cancel()
+            for task, shown in self._tasks.items():
+                if shown == channel:
+                    task.cancel()
 
     async def close(self) -> None:
         """Stop everywhere."""
+        for timer in self._timers.values():
+            timer.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _begin(self, channel: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._show(channel))
+        self._tasks[task] = channel
+        task.add_done_callback(self._tasks.pop)
+
     async def _show(self, channel: str) -> None:
         try:
             async with asyncio.timeout(AT_MOST):
-                await asyncio.sleep(AFTER)
                 while True:
                     with failures.translated():
                         await self._rest.call(

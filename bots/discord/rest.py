@@ -85,6 +85,10 @@ class Slots(Ratelimit):
         self._arm()
 
 
+CLEARED = 256
+"""New rate limits between two looks for expired ones."""
+
+
 class Rest(HTTPClient):
     """The SDK's client at `api_url`; other clients in the process keep theirs."""
 
@@ -97,7 +101,8 @@ class Rest(HTTPClient):
         found = self._buckets.get(key)
         if found is None:
             self._buckets[key] = found = Slots()
-            self._try_clear_expired_ratelimits()
+            if not len(self._buckets) % CLEARED:  # the SDK would look at all of them each time
+                self._try_clear_expired_ratelimits()
         return found
 
     @property
