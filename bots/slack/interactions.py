@@ -1,0 +1,113 @@
+"""Slash commands, shortcuts and buttons as the core's events. Pure.
+
+https://docs.slack.dev/interactivity/handling-user-interaction
+"""
+
+from __future__ import annotations
+
+from bots.slack.blocks import FEEDBACK, REGENERATE, STOP
+from bots.slack.events import attachments_of, author_of, member, text_of
+from bots.slack.people import Directory, Json, Me
+from bots.slack.places import encode, is_dm, place, position, thread_of
+from core.commands import parse as parse_command
+from core.messages import Author, Command, Event, Message
+
+SHORTCUT = "ask_talkwarden"
+ASK = "Please answer this message, or explain it."
+"""What choosing the shortcut asks, since it comes without words of its own."""
+
+_BUTTONS = {FEEDBACK: "feedback", REGENERATE: "regenerate", STOP: "stop"}
+
+
+def parse_slash(body: Json, me: Me, directory: Directory, now: float) -> Event:
+    """`/talkwarden ...`: a command, or else a question to answer in the channel.
+
+    Slack tells neither a thread nor a time (https://docs.slack.dev/interactivity/implementing-slash-commands).
+    """
+    text, channel = str(body.get("text") or "").strip(), body["channel_id"]
+    dm = is_dm(channel)
+    conversation = encode(me.team, channel, None)
+    where = place(channel, None, private=dm, me=me, directory=directory)
+    author = member(
+        body["user_id"], body.get("team_id"), me, directory, str(body.get("user_name") or "")
+    )
+    order = parse_command(f"/talkwarden {text}".strip())
+    if order is not None:
+        return Command(
+            conversation=conversation,
+            place=where,
+            id=body["trigger_id"],
+            author=author,
+            name=order[0],
+            argument=order[1],
+            position=int(now * 1_000_000),
+            handle=body["response_url"],
+        )
+    first, _, rest = text.partition(" ")
+    return Message(
+        conversation=conversation,
+        place=where,
+        id=body["trigger_id"],
+        position=int(now * 1_000_000),
+        author=author,
+        text=rest.strip() if first.lower() == "ask" and rest.strip() else text,
+        is_addressed=True,
+        sent_at=now,
+        handle=body["response_url"],
+    )
+
+
+def parse_interaction(body: Json, me: Me, directory: Directory) -> Event | None:
+    """The message shortcut and the buttons below answers; None for anything else."""
+    if body["type"] == "message_action" and body.get("callback_id") == SHORTCUT:
+        return _shortcut(body, me, directory)
+    if body["type"] == "block_actions" and body["actions"][0].get("action_id") in _BUTTONS:
+        return _button(body, me, directory)
+    return None
+
+
+def _shortcut(body: Json, me: Me, directory: Directory) -> Message:
+    message, channel = body["message"], body["channel"]["id"]
+    dm, ts = is_dm(channel), message["ts"]
+    thread = thread_of(dm, message.get("thread_ts"), ts, me)
+    writer = author_of(message, me, directory)
+    return Message(
+        conversation=encode(me.team, channel, thread),
+        place=place(channel, thread, private=dm, me=me, directory=directory),
+        id=body["trigger_id"],
+        position=position(body["action_ts"]),
+        author=_clicker(body, me, directory),
+        text=ASK,
+        is_addressed=True,
+        attachments=attachments_of(message.get("files") or ()),
+        quoted=f"{writer.name or writer.id}: {text_of(message, me, directory)}",
+        parent=ts,
+        sent_at=float(body["action_ts"]),
+        handle=body["response_url"],
+        is_new_thread=thread is not None and not message.get("thread_ts"),
+    )
+
+
+def _button(body: Json, me: Me, directory: Directory) -> Command:
+    action, container = body["actions"][0], body.get("container") or {}
+    message = body.get("message") or {}
+    channel = container.get("channel_id") or body["channel"]["id"]
+    # an answer that is no reply belongs to the channel or the DM as a whole
+    thread = container.get("thread_ts") or message.get("thread_ts")
+    name = _BUTTONS[action["action_id"]]
+    return Command(
+        conversation=encode(me.team, channel, thread),
+        place=place(channel, thread, private=is_dm(channel), me=me, directory=directory),
+        id=body.get("trigger_id") or f"{action['action_ts']}:{body['user']['id']}",
+        author=_clicker(body, me, directory),
+        name=name,
+        argument="" if name == "stop" else str(action["value"]),
+        position=position(action["action_ts"]),
+        handle=body.get("response_url"),
+    )
+
+
+def _clicker(body: Json, me: Me, directory: Directory) -> Author:
+    user = body["user"]
+    name = str(user.get("name") or user.get("username") or "")
+    return member(user["id"], user.get("team_id"), me, directory, name)
