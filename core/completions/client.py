@@ -35,7 +35,7 @@ from core.errors import BadReply, ModelError, ModelRefused, ModelUnavailable
 
 _T = TypeVar("_T")
 
-_DRAIN = 0.05
+_DRAIN = 0.15
 """Seconds that the end of a finished body is waited for, so that its connection can be reused."""
 
 _EXPECTED: tuple[tuple[type[Exception], type[ModelError]], ...] = (
@@ -137,10 +137,12 @@ class CompletionsClient:
         self.targets = tuple(targets)
         self._timeouts = timeouts or Timeouts()
         self._policy = retry or RetryPolicy()
+        # the transport without httpx.AsyncClient: its cookies, redirects and merging of headers
+        # would be a third of the CPU of a call, and we want none of them
+        self._http = http or AiohttpTransport()
         limits = httpx.Timeout(None, connect=self._timeouts.connect, pool=self._timeouts.pool)
-        self._http = httpx.AsyncClient(
-            transport=http or AiohttpTransport(), timeout=limits, trust_env=False
-        )
+        self._extensions = {"timeout": limits.as_dict()}
+        self._urls: dict[str, httpx.URL] = {}
         health = Health(self._policy)
         self._means = Means(self._send, self._timeouts, self._policy, health, Refusals())
 
@@ -217,17 +219,25 @@ class CompletionsClient:
     ) -> AsyncIterator[HttpReply]:
         translated = Translated(endpoint.name)
         with translated:
-            request = self._http.build_request(
+            request = httpx.Request(
                 "GET" if body is None else "POST",
-                endpoint.base_url.rstrip("/") + path,
+                self._url(endpoint.base_url.rstrip("/") + path),
                 content=body,
-                headers=wire.headers(endpoint),
+                headers=dict(wire.headers(endpoint)),
+                extensions=self._extensions,
             )
             async with asyncio.timeout(limit):
-                response = await self._http.send(request, stream=True)
+                response = await self._http.handle_async_request(request)
         try:
             reply = HttpReply(response, translated)
             yield reply
             await reply.settle()
         finally:
             await response.aclose()
+
+    def _url(self, address: str) -> httpx.URL:
+        """The parsed address; there are as many as endpoints and paths."""
+        found = self._urls.get(address)
+        if found is None:
+            found = self._urls[address] = httpx.URL(address)
+        return found

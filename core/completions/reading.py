@@ -132,7 +132,9 @@ class ReplyReader:
             content, reasoning = content + held, reasoning + thought
         elif not (content or reasoning or calls):
             return None
-        self._length += len(content) + len(reasoning) + sum(len(c.arguments) for c in calls)
+        self._length += len(content) + len(reasoning)
+        if calls:
+            self._length += sum(len(call.arguments) for call in calls)
         if self._length > MAX_ANSWER:
             raise BadReply(f"{self._endpoint.name} sent over {MAX_ANSWER} characters")
         if self.finish_reason == "content_filter" and not self._length:

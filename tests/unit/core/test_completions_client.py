@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from bots.simulators.completions import CompletionsSimulator, Options, Scripted, ToolCall
@@ -28,6 +29,7 @@ from core.completions.types import (
 )
 from core.errors import (
     ModelError,
+    ModelRefused,
 )
 
 ASK = ChatRequest((ChatMessage("system", "be kind"), ChatMessage("user", "hello there")))
@@ -154,6 +156,33 @@ async def test_leaving_a_stream_closes_its_connection() -> None:
             await task
         model.options = SAYS
         assert await text_of(client) == TEXT
+
+
+async def test_another_transport_does_the_same() -> None:
+    """httpx's own transport, for proxies and unusual TLS, fits in the same place."""
+    async with CompletionsSimulator(SAYS) as model:
+        http = httpx.AsyncHTTPTransport()
+        async with CompletionsClient([target(model)], http=http) as client:
+            assert await text_of(client) == TEXT
+
+
+@pytest.mark.parametrize("url", ["ftp://h/v1", "http://", "h/v1", "http://[x/v1"])
+async def test_an_address_that_is_none_is_refused(url: str) -> None:
+    """A wrong base_url is final and no raw error of a library."""
+    async with CompletionsClient([Target(Endpoint("one", url), "m")]) as client:
+        with pytest.raises(ModelError):
+            await client.complete(ASK, deadline=0.2)
+
+
+async def test_a_key_that_cannot_be_sent_is_refused() -> None:
+    """Letters that no header may hold are told without the key."""
+    async with CompletionsSimulator(SAYS) as model:
+        endpoint = Endpoint("one", model.base_url, "sk-schlüssel")
+        async with CompletionsClient([Target(endpoint, "m")]) as client:
+            with pytest.raises(ModelRefused) as caught:
+                await client.complete(ASK)
+
+    assert "schl" not in str(caught.value)
 
 
 async def test_images_become_notes_for_a_blind_model() -> None:
