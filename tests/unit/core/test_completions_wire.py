@@ -329,3 +329,32 @@ def test_an_objection_names_what_to_leave_out(body: bytes, name: str | None) -> 
     }  # fmt: skip
 
     assert faults.objection(body, sent) == name
+
+
+def test_moderation_results_keep_what_is_new_or_null() -> None:
+    """Unknown categories pass through, a null score stays null, a missing result is an error."""
+    result = {
+        "flagged": True,
+        "categories": {"self-harm/intent": True, "brand/new": None},
+        "category_scores": {"self-harm/intent": 0.5, "brand/new": None},
+        "category_applied_input_types": None,
+        "later": {},
+    }
+    raw = msgspec.json.encode({"id": 7, "model": "omni", "results": [result]})
+
+    reply = wire.moderation_reply(1)(raw)
+
+    assert reply.results[0].scores == {"self-harm/intent": 0.5, "brand/new": None}
+    assert reply.results[0].categories["brand/new"] is None
+    assert reply.request_id == "7"
+    with pytest.raises(ValueError, match="1 results for 2"):
+        wire.moderation_reply(2)(raw)
+
+
+def test_a_list_of_models_leaves_out_what_has_no_id() -> None:
+    """Ids may be numbers, owners may be missing; another document is an error."""
+    raw = b'{"data": [{"id": "a"}, {"id": 4, "owned_by": "x"}, {"name": "odd"}]}'
+
+    assert [(entry.id, entry.owned_by) for entry in wire.model_list(raw)] == [("a", ""), ("4", "x")]
+    with pytest.raises(ValueError, match="data"):
+        wire.model_list(b"{}")
