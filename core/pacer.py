@@ -86,7 +86,12 @@ class Pacer:
         if self.try_acquire(routes, urgency):
             return
         waiter = self._enqueue(routes, urgency)
-        self._pump()
+        now = self._clock()
+        wait = max(self._buckets[route.key].wait(urgency, now) for route in routes)
+        if wait > 0:
+            self._set_timer(wait, is_sooner_only=True)
+        else:
+            self._pump()
         try:
             await waiter.turn
         except asyncio.CancelledError:
@@ -171,10 +176,13 @@ class Pacer:
 
     def _pump(self) -> None:
         """Let through who may go, the most urgent first, and arm the timer for the next one."""
+        self._cancel_timer()
         now = self._clock()
         next_wait = math.inf
         blocked: set[str] = set()
         for waiter in list(self._waiters):
+            if waiter.turn.done():  # cancelled, and about to leave by itself
+                continue
             waits = self._blocking(waiter, now, blocked)
             if waits is None:
                 continue
@@ -204,10 +212,19 @@ class Pacer:
         if self._waiters:
             self._pump()
 
-    def _set_timer(self, wait: float) -> None:
+    def _set_timer(self, wait: float, *, is_sooner_only: bool = False) -> None:
+        if wait == math.inf:
+            self._cancel_timer()
+            return
+        loop = asyncio.get_running_loop()
+        due = loop.time() + wait
+        if self._timer is not None:
+            if is_sooner_only and self._timer.when() <= due:
+                return
+            self._cancel_timer()
+        self._timer = loop.call_at(due, self._pump)
+
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if wait < math.inf:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(wait, self._pump)

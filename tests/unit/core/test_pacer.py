@@ -170,3 +170,18 @@ async def test_a_hundred_drafts_do_not_hold_up_a_final() -> None:
         draft.cancel()
     await asyncio.gather(*drafts, return_exceptions=True)
     assert not pacer._waiters
+
+
+async def test_a_waiter_that_is_being_cancelled_disturbs_nobody() -> None:
+    """A cancelled waiter that has not left yet is passed over, and the next one gets the slot."""
+    pacer, route = Pacer(), Route("r", 50.0, 1)
+    await pacer.acquire([route], FINAL)
+    first = asyncio.create_task(pacer.acquire([route], EDIT))
+    second = asyncio.create_task(pacer.acquire([route], EDIT))
+    await asyncio.sleep(0)
+    first.cancel()
+    third = asyncio.create_task(pacer.acquire([Route("free", 1.0, 1)], EDIT))
+    pacer.observe("r", 1, 0.0)  # looks at every waiter while the first is half gone
+
+    await asyncio.wait_for(asyncio.gather(second, third), 1.0)
+    assert first.cancelled() or first.done()
