@@ -37,7 +37,7 @@ _log = logger("talkwarden.answer")
 EMPTY = "The model gave an empty answer."
 STOPPED = "_(stopped)_"
 CUT = "_(cut off: the answer reached its length limit)_"
-PATIENCE = 0.4  # seconds without a visible word before "working" is shown
+PATIENCE = 0.8  # seconds without a visible word before "working" is shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,8 +141,10 @@ async def streams(name: str, bot: str, results: Results, count: int = 500) -> No
         await bench.ask(3, channels=500)
         await bench.wait_answers(3, 30)
         await bench.reset()
+        cpu = bench.cpu()
         numbers = await bench.ask(count, channels=500)
-        answers = await bench.wait_answers(count, 60)
+        await asyncio.sleep(2.5)
+        answers = await bench.wait_answers(count, 60, every=0.5)
         asked = await bench.asked()
         began = min(asked[i] for i in numbers)
         first: dict[Any, float] = {}
@@ -155,6 +157,7 @@ async def streams(name: str, bot: str, results: Results, count: int = 500) -> No
             "streams first p50 s": quantile([first[i] - asked[i] for i in numbers], 0.5),
             "streams calls/reply": await message_calls(bench) / count,
             "streams peak MiB": bench.memory(peak=True),
+            "streams cpu s": bench.cpu() - cpu,
         })  # fmt: skip
         whole = sum(len(a["text"].split()) for a in answers) / count
         if whole < 195:
