@@ -25,7 +25,9 @@ from core.adapter import Activity, Capabilities, Intake, Part, Target, Urgency
 from core.config_schema import DiscordConfig
 from core.errors import CredentialsRejected
 from core.messages import Attachment, Message, Place
+from core.telemetry import logger
 
+log = logger("talkwarden.discord")
 Json = Mapping[str, Any]
 
 MAX_TITLES: Final = 500
@@ -166,6 +168,8 @@ class DiscordAdapter:
                 self._directory.apply(kind, data)
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             self._intake.unreadable(kind, exc)
+        if kind in (READY, "RESUMED"):
+            log.info("discord.connected", session=kind.lower(), bot=self._me.user)
         self._intake.offer(kind, data, mark)
 
     def _expect(self, data: Json) -> None:

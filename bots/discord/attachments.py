@@ -52,10 +52,12 @@ def _check(response: aiohttp.ClientResponse, attachment: Attachment) -> None:
         )
     if response.status != 200:
         raise AttachmentRejected(f"{attachment.name} can't be downloaded ({response.status})")
-    expected = attachment.media_type
-    if expected and response.content_type not in (expected, "application/octet-stream"):
+    expected, actual = attachment.media_type, response.content_type
+    is_page = actual == "text/html" != expected
+    is_image = expected.startswith("image/") and expected != "image/svg+xml"
+    if is_page or (is_image and not actual.startswith(("image/", "application/octet-stream"))):
         raise AttachmentRejected(
-            f"{attachment.name} is {response.content_type} and not {expected}, as it was announced"
+            f"{attachment.name} is {actual} and not {expected}, as it was announced"
         )
 
 

@@ -13,7 +13,7 @@ import msgspec
 from bots.discord import failures
 from bots.discord.rest import Rest
 from core.adapter import Intake
-from core.errors import PlatformError
+from core.errors import PlatformError, StoreError
 from core.telemetry import logger
 
 log = logger("talkwarden.discord")
@@ -97,9 +97,9 @@ def fingerprint(application: str) -> str:
 async def sync(rest: Rest, intake: Intake, application: str) -> None:
     """Register all commands with one call, unless these very ones are registered already."""
     wanted = fingerprint(application)
-    if await intake.recall(HASH_KEY) == wanted:
-        return
     try:
+        if await intake.recall(HASH_KEY) == wanted:
+            return
         with failures.translated():
             await rest.call(
                 "PUT",
@@ -107,8 +107,8 @@ async def sync(rest: Rest, intake: Intake, application: str) -> None:
                 json=COMMANDS,
                 application_id=application,
             )
-    except PlatformError as exc:
+        await intake.remember(HASH_KEY, wanted)
+    except (PlatformError, StoreError) as exc:
         log.warning("discord.commands", error=str(exc))  # mentions and DMs work without them
         return
-    await intake.remember(HASH_KEY, wanted)
     log.info("discord.commands.registered", count=len(COMMANDS))

@@ -80,7 +80,7 @@ class Directory:
             "CHANNEL_UPDATE": self.add_channel,
             "CHANNEL_DELETE": self._remove_channel,
             "THREAD_CREATE": self.add_channel,
-            "THREAD_UPDATE": self.add_channel,
+            "THREAD_UPDATE": self._update_thread,
             "THREAD_DELETE": self._remove_channel,
             "THREAD_LIST_SYNC": self._add_threads,
         }
@@ -148,6 +148,12 @@ class Directory:
 
     def _remove_channel(self, data: Json) -> None:
         self.channels.pop(data["id"], None)
+
+    def _update_thread(self, data: Json) -> None:
+        if (data.get("thread_metadata") or {}).get("archived"):
+            self._remove_channel(data)  # it is looked up if somebody goes on there
+        else:
+            self.add_channel(data)
 
     def _add_threads(self, data: Json) -> None:
         for thread in data.get("threads", ()):

@@ -84,7 +84,7 @@ def parse(kind: str, data: Json, directory: Directory, me: Me) -> list[Found]:
     if data.get("type", 0) not in POSTS or _is_own(data, me):
         return []
     if kind == "MESSAGE_UPDATE":
-        return _edited(data, directory)
+        return _edited(data, directory, me)
     return _posted(data, directory, me)
 
 
@@ -93,7 +93,6 @@ def past(data: Json, directory: Directory, me: Me) -> Message | None:
     if data.get("type", 0) not in POSTS:
         return None
     guild, place, key = data.get("guild_id"), _place(data, directory), data["id"]
-    text = content.without_call(data.get("content") or "", me.user)
     author = author_of(data, directory, guild=guild)
     message = Message(
         home_of(place, key),
@@ -101,7 +100,7 @@ def past(data: Json, directory: Directory, me: Me) -> Message | None:
         id=key,
         position=int(key),
         author=msgspec.structs.replace(author, is_self=_is_own(data, me)),
-        text=content.readable(text, data, directory, guild=guild),
+        text=_text(data, directory, me),
         attachments=content.attachments(data),
         quoted=content.quoted(data, directory, guild=guild),
         parent=_parent(data),
@@ -168,7 +167,7 @@ def _deleted(data: Json, key: str, directory: Directory) -> Found:
     return Found(event, is_change=True)
 
 
-def _edited(data: Json, directory: Directory) -> list[Found]:
+def _edited(data: Json, directory: Directory, me: Me) -> list[Found]:
     version, author = data.get("edited_timestamp"), data.get("author")
     if not version or not author or "content" not in data:
         return []  # a preview was added, a message pinned: nobody changed the text
@@ -179,7 +178,7 @@ def _edited(data: Json, directory: Directory) -> list[Found]:
         id=data["id"],
         version=version,
         author=author_of(data, directory, guild=guild),
-        text=content.readable(data["content"], data, directory, guild=guild).strip(),
+        text=_text(data, directory, me),
         attachments=content.attachments(data),
         quoted=content.quoted(data, directory, guild=guild),
         position=int(data["id"]),
@@ -190,19 +189,13 @@ def _edited(data: Json, directory: Directory) -> list[Found]:
 def _posted(data: Json, directory: Directory, me: Me) -> list[Found]:
     guild, place, key = data.get("guild_id"), _place(data, directory), data["id"]
     is_called = _calls(data, directory, me)
-    own_roles = frozenset(
-        role
-        for role in data.get("mention_roles") or ()
-        if directory.is_own_role(guild, role, me.user)
-    )
-    text = content.without_call(data.get("content") or "", me.user, own_roles)
     event = Message(
         home_of(place, key),
         place,
         id=key,
         position=int(key),
         author=author_of(data, directory, guild=guild),
-        text=content.readable(text, data, directory, guild=guild),
+        text=_text(data, directory, me),
         is_addressed=is_called or place.is_private or _replied_to(data) == me.user,
         is_follow_up=not is_called and place.thread is not None and _calls_nobody(data),
         attachments=content.attachments(data),
@@ -213,6 +206,15 @@ def _posted(data: Json, directory: Directory, me: Me) -> list[Found]:
     if not (event.text or event.attachments or event.quoted or is_called):
         return []  # without the Message Content intent, what is not for us comes empty
     return [_hung(event, data, directory)]
+
+
+def _text(data: Json, directory: Directory, me: Me) -> str:
+    """What the author says to the bot: without its own name in front."""
+    guild = data.get("guild_id")
+    roles = data.get("mention_roles") or ()
+    own = frozenset(role for role in roles if directory.is_own_role(guild, role, me.user))
+    text = content.without_call(data.get("content") or "", me.user, own)
+    return content.readable(text, data, directory, guild=guild)
 
 
 def _hung(

@@ -197,6 +197,8 @@ class Pipeline:
         except Exception as exc:
             log.exception("discord.event", kind=item.kind)
             self.unreadable(item.kind, exc)
+            self._journal.close(item.entry)  # one poisonous event must not hold up all others
+            return
         finally:
             self._writing.release()
             for event in accepted:

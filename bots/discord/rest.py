@@ -16,6 +16,8 @@ from discord.http import HTTPClient, Ratelimit, Route, json_or_text
 
 TIMEOUT: Final = 60.0
 """Seconds for one call, its retries and the SDK's own waiting included."""
+GLOBAL_PAUSE: Final = 1.0
+"""Seconds until the others go on after a request was cancelled in a global pause."""
 PATIENCE: Final = 30.0
 """Seconds of rate limiting that the SDK sits out by itself; the least it accepts."""
 
@@ -121,8 +123,14 @@ class Rest(HTTPClient):
         """Call a route; raises discord.py's and aiohttp's errors."""
         if self._api_url != route.BASE:
             route.url = self._api_url + route.url.removeprefix(route.BASE)
-        async with asyncio.timeout(TIMEOUT):
-            return await super().request(route, **kwargs)
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                return await super().request(route, **kwargs)
+        except (asyncio.CancelledError, TimeoutError):
+            if not self._global_over.is_set():
+                # The SDK would never end the global pause that this request was sitting out.
+                self.loop.call_later(GLOBAL_PAUSE, self._global_over.set)
+            raise
 
     async def call(
         self,

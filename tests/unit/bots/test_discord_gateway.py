@@ -162,7 +162,7 @@ async def test_edits_and_deletions() -> None:
 
     post, edit, deletion = keeper.of(Message)[0], keeper.of(Edited)[0], keeper.of(Deleted)[0]
     assert len(keeper.of(Edited)) == 1
-    assert edit.text == "@talkwarden color"
+    assert edit.text == "color"
     assert post.conversation == edit.conversation == deletion.conversation
     assert {event.id for event in keeper.of(Deleted)} == {str(key) for key in (known, *several)}
 

@@ -31,7 +31,7 @@ def test_profiles_ask_for_the_least() -> None:
     """Only the moderator profile needs a privileged intent, and only one."""
     assistant, moderator = intents("assistant"), intents("moderator")
 
-    assert not (assistant.members or assistant.presences or assistant.message_content)
+    assert not any([assistant.members, assistant.presences, assistant.message_content])
     assert moderator.value == assistant.value | discord.Intents(message_content=True).value
 
 
