@@ -7,6 +7,8 @@ an adapter's calls outlive its intake, so that answers under way can be finished
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
 import signal
 import socket
@@ -36,6 +38,7 @@ _log = logger("talkwarden.app")
 
 REMEMBERED = 7 * 24 * 3600.0  # seconds that a done event is still recognised as a duplicate
 HOUSEKEEPING = 3600.0  # seconds
+REFRESH = 5.0  # seconds until a change made through another process counts
 RECONNECT = 60.0  # seconds at most between attempts to start a platform
 
 
@@ -69,7 +72,7 @@ class App:
     async def run(self, stop: asyncio.Event) -> int:
         """Work until `stop` is set, then drain; the exit code."""
         async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(build_client(self.config.model))
+            client = await stack.enter_async_context(build_client(self.config))
             moderation = build_moderation(self.config, client)
             stack.push_async_callback(moderation.aclose)
             means = Means(self.config, self.store, client, moderation, self.tokens)
@@ -90,6 +93,7 @@ class App:
         for name, adapter in list(self.adapters.items()):
             await self._enter(stack, name, adapter)
         await self.engine.start()
+        _settle_garbage_collection()
         async with asyncio.TaskGroup() as group:
             running = [
                 group.create_task(self._supervise(name, adapter), name=name)
@@ -98,6 +102,7 @@ class App:
             ]
             chores = [
                 group.create_task(self.engine.keep_leases(), name="leases"),
+                group.create_task(self._keep_settings(), name="settings"),
                 group.create_task(self._keep_house(), name="housekeeping"),
             ]
             await _first_of(stop, running)
@@ -145,6 +150,13 @@ class App:
                 _log.warning("Old events could not be removed.", why=str(exc))
             await asyncio.sleep(HOUSEKEEPING)
 
+    async def _keep_settings(self) -> None:
+        """Learn what another process's members changed; for shared databases only."""
+        while not self.store.is_exclusive:
+            await asyncio.sleep(REFRESH)
+            with contextlib.suppress(StoreError):
+                await self.settings.refresh()
+
     async def _forget(self, conversation: ConversationId) -> None:
         await self.store.write(forget_op(conversation))
 
@@ -188,6 +200,13 @@ async def serve(config: Config) -> int:
             endpoint=config.model.base_url,
         )
         return await app.run(stop)
+
+
+def _settle_garbage_collection() -> None:
+    """Do not walk modules and classes again: they live as long as the process."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 async def _first_of(stop: asyncio.Event, running: Iterable[asyncio.Task[None]]) -> None:

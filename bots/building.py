@@ -8,7 +8,7 @@ from pathlib import Path
 from core.completions.client import CompletionsClient
 from core.completions.types import Endpoint, RetryPolicy, Target, Timeouts
 from core.config import Config
-from core.config_schema import ModelConfig, ModerationConfig
+from core.config_schema import ModerationConfig
 from core.errors import ConfigError
 from core.moderation import (
     LocalRules,
@@ -39,8 +39,9 @@ def open_store(url: str, waiting: Callable[[], None]) -> Store:
     return PostgresStore(url)
 
 
-def build_client(model: ModelConfig) -> CompletionsClient:
+def build_client(config: Config) -> CompletionsClient:
     """The client with the main target and its fallbacks in order."""
+    model = config.model
     main = Endpoint(
         name="main",
         base_url=model.base_url,
@@ -55,7 +56,7 @@ def build_client(model: ModelConfig) -> CompletionsClient:
             endpoint = Endpoint(
                 name=f"fallback-{number}",
                 base_url=fallback.base_url,
-                api_key=_reveal(fallback.api_key),
+                api_key=_reveal(fallback.api_key or config.key_for(fallback.base_url)),
             )
         targets.append(Target(endpoint, fallback.model or model.name, has_vision=model.vision))
     return CompletionsClient(
@@ -76,10 +77,11 @@ def build_moderation(config: Config, client: CompletionsClient) -> Moderation:
             api_key=_reveal(config.moderation_key),
         )
         scorer = OpenAIScorer(
-            _Moderations(client, endpoint, given.model, given.deadline),
+            # what comes after the deadline still fills the scorer's cache
+            _Moderations(client, endpoint, given.model, 2 * given.deadline),
             ScorerSettings(model=given.model, deadline=given.deadline),
         )
-    policy = Policy.build(given.flag, given.block, on_error=given.on_error)
+    policy = Policy.tuned(given.flag, given.block, on_error=given.on_error)
     return Moderation(build_rules(given), scorer, policy, when=given.when)
 
 

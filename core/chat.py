@@ -12,8 +12,9 @@ of ours is as durable as an answer of the model's.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from core import access, attachments
 from core.adapter import Adapter, Target
@@ -56,6 +57,7 @@ from core.usage import Bill, Ledger
 
 _log = logger("talkwarden.chat")
 
+DOWNLOADS = 8
 BUSY = "There are too many questions waiting here already. Please ask again in a moment."
 GAVE_UP = "Something went wrong on my side, so I can't answer this one."
 NOT_MINE = "I can't find that answer any more, so I can't write it anew."
@@ -73,6 +75,8 @@ class Chat:
     commands: Commands
     ledger: Ledger
     counters: Counters
+    downloads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DOWNLOADS))
+    """Files held in memory at once, of all turns."""
 
     def attach(self) -> None:
         """Become what the engine calls."""
@@ -120,7 +124,7 @@ class Chat:
             await self._record(turn, messages)
             return
         refusal = access.may_ask(self.means.config.access, turn.resolved, turn.place, turn.asker)
-        if refusal is not None and refusal.is_silent:
+        if refusal is not None and (refusal.is_silent or not messages[-1].is_addressed):
             await self._record(turn, messages)
         elif refusal is not None:
             await self._say(turn, refusal.sentence, "refused")
@@ -164,9 +168,13 @@ class Chat:
             return Said(message)
         config = self.means.config
         files = await attachments.read(
-            turn.adapter, message.attachments, config.attachments, vision=config.model.vision
+            turn.adapter,
+            message.attachments,
+            config.attachments,
+            vision=config.model.vision,
+            slots=self.downloads,
         )
-        return Said(message, tuple(files))
+        return Said(message, files)
 
     async def _record(self, turn: Turn, messages: Sequence[Message]) -> None:
         """What nobody asked the assistant about is context for when somebody does."""
