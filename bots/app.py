@@ -16,13 +16,12 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from core.completions.tokens import TokenCounters
-
 from bots.building import build_client, build_moderation, open_store
 from core.adapter import Adapter
 from core.answer import Means
 from core.chat import Chat
 from core.commands import Commands
+from core.completions.tokens import TokenCounters
 from core.config import Config
 from core.engine import Engine
 from core.errors import ConfigError, CredentialsRejected, PlatformError, StoreError

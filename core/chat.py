@@ -28,30 +28,27 @@ from core.history import (
     Past,
     append_op,
     backfill_op,
-    forget_answer_op,
     load_op,
     past_op,
-    revise_op,
 )
 from core.inbox import OVERFLOW, Inbox, turn_id, with_later_changes
 from core.messages import Author, Command, Deleted, Edited, Message
 from core.moderation import Verdict
 from core.outbox import adopt_op, intend_op, parts_op
 from core.question import Question, Said, all_texts, entries, record_op, subject
+from core.recording import change, record, write_accepted
 from core.settings import Settings
 from core.storage import Op
 from core.telemetry import Counters, about, logger
 from core.turns import (
     Outcome,
     Reply,
-    answers_to_op,
     begin_op,
     complete_op,
     finish_rows_op,
     finish_text_op,
     get_op,
     take_rows_op,
-    withdrawn_op,
 )
 from core.usage import Bill, Ledger
 
@@ -91,7 +88,7 @@ class Chat:
             if batch.resumed is not None and batch.resumed.state == "finished":
                 await self._deliver_finished(turn, batch.resumed.text, batch.resumed.reply)
             elif isinstance(event, Edited | Deleted):
-                await self._change(batch, event)
+                await change(self.means, self.adapters[event.place.platform], batch, event)
             elif batch.is_last_attempt:
                 await self._say(turn, GAVE_UP, "failed")
             elif isinstance(event, Command):
@@ -121,11 +118,11 @@ class Chat:
             return
         past, head = turn.batch.items[0].past or await self._past(messages[0])
         if not self._is_asked(messages[-1], turn, past):
-            await self._record(turn, messages)
+            await record(self.means, turn.batch, messages)
             return
         refusal = access.may_ask(self.means.config.access, turn.resolved, turn.place, turn.asker)
         if refusal is not None and (refusal.is_silent or not messages[-1].is_addressed):
-            await self._record(turn, messages)
+            await record(self.means, turn.batch, messages)
         elif refusal is not None:
             await self._say(turn, refusal.sentence, "refused")
         elif limit := await self.ledger.exceeded(turn.place, turn.asker):
@@ -175,61 +172,6 @@ class Chat:
             slots=self.downloads,
         )
         return Said(message, files)
-
-    async def _record(self, turn: Turn, messages: Sequence[Message]) -> None:
-        """What nobody asked the assistant about is context for when somebody does."""
-        now = self.means.clock()
-
-        def op() -> Op[None]:
-            for message in messages:
-                said = Said(message)
-                verdict = self.means.moderation.check_all(said.texts())
-                yield from record_op(subject(message), "in", verdict, now)
-                if verdict.is_allowed:
-                    kept = entries([said], verdict)
-                    yield from append_op(message.conversation, message.place, kept, now)
-            yield from finish_rows_op(turn.batch.items)
-
-        await self._write_accepted(turn.batch, op())
-
-    async def _change(self, batch: Batch, event: Edited | Deleted) -> None:
-        """A new version of a message, or its end, and with it the end of what answered it."""
-        now = self.means.clock()
-        content, is_gone, verdict = "", True, None
-        if isinstance(event, Edited):
-            said = Said(event)
-            verdict = self.means.moderation.check_all(said.texts())
-            is_gone = not verdict.is_allowed
-            content = "" if is_gone else entries([said], verdict)[0].content
-        else:
-            await self._withdraw_answers(event)
-
-        def op() -> Op[None]:
-            if isinstance(event, Edited) and verdict is not None:
-                yield from record_op(subject(event), "in", verdict, now)
-            yield from revise_op(event, content, now, is_deleted=is_gone)
-            yield from finish_rows_op(batch.items)
-
-        await self._write_accepted(batch, op())
-
-    async def _withdraw_answers(self, event: Deleted) -> None:
-        adapter = self.adapters[event.place.platform]
-        for answered in await self.means.store.read(answers_to_op(event)):
-            delivery = Delivery(
-                adapter, answered.target, answered.id, self.means.store, known=answered.parts
-            )
-            try:
-                await delivery.withdraw()
-            except PlatformError as exc:
-                _log.warning("An answer could not be withdrawn.", error=str(exc))
-                continue
-            now = self.means.clock()
-            await self.means.store.write(
-                _both(
-                    withdrawn_op(answered.id, now),
-                    forget_answer_op(event.conversation, answered.id, now),
-                )
-            )
 
     async def _backfill(self, turn: Turn, message: Message, past: Past) -> bool:
         """Read a thread that the assistant is called into the middle of; once, and bounded."""
@@ -298,7 +240,7 @@ class Chat:
             yield from intend_op(turn.id, 0, turn.target.conversation, now)
             yield from finish_text_op(turn.id, turn.batch.fence, text, reply, now)
 
-        await self._write_accepted(turn.batch, op())
+        await write_accepted(self.means.store, turn.batch, op())
         await self._deliver_finished(turn, text, reply)
 
     async def _deliver_finished(self, turn: Turn, text: str, reply: Reply) -> None:
@@ -369,12 +311,6 @@ class Chat:
         delivery.on_posted = lambda message: self.inbox.locate(turn.place, message, conversation)
         return delivery
 
-    async def _write_accepted(self, batch: Batch, op: Op[None]) -> None:
-        write = self.means.store.submit(op)
-        for item in batch.items:
-            await item.durable()
-        await write.durable
-
 
 def _as_left(batch: Batch) -> list[Message]:
     """The batch's posts as their authors left them by now."""
@@ -399,8 +335,3 @@ def _target(batch: Batch) -> Target:
         handle=event.handle if isinstance(event, Command) else None,
         asker=None if isinstance(event, Deleted) else event.author,
     )
-
-
-def _both(first: Op[None], second: Op[None]) -> Op[None]:
-    yield from first
-    yield from second

@@ -1,0 +1,87 @@
+"""What joins the history without an answer: talk among members, edits and deletions.
+
+The other side of step 6 of a message's walk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.adapter import Adapter
+from core.answer import Means
+from core.delivery import Delivery
+from core.engine import Batch
+from core.errors import PlatformError
+from core.history import append_op, forget_answer_op, revise_op
+from core.messages import Deleted, Edited, Message
+from core.question import Said, entries, record_op, subject
+from core.storage import Op, Store
+from core.telemetry import logger
+from core.turns import answers_to_op, finish_rows_op, withdrawn_op
+
+_log = logger("talkwarden.recording")
+
+
+async def record(means: Means, batch: Batch, messages: Sequence[Message]) -> None:
+    """Keep what nobody asked the assistant about: context for when somebody does."""
+    now = means.clock()
+
+    def op() -> Op[None]:
+        for message in messages:
+            said = Said(message)
+            verdict = means.moderation.check_all(said.texts())
+            yield from record_op(subject(message), "in", verdict, now)
+            if verdict.is_allowed:
+                kept = entries([said], verdict)
+                yield from append_op(message.conversation, message.place, kept, now)
+        yield from finish_rows_op(batch.items)
+
+    await write_accepted(means.store, batch, op())
+
+
+async def change(means: Means, adapter: Adapter, batch: Batch, event: Edited | Deleted) -> None:
+    """Keep a new version of a message, or its end, and with it the end of what answered it."""
+    now = means.clock()
+    content, is_gone, verdict = "", True, None
+    if isinstance(event, Edited):
+        said = Said(event)
+        verdict = means.moderation.check_all(said.texts())
+        is_gone = not verdict.is_allowed
+        content = "" if is_gone else entries([said], verdict)[0].content
+    else:
+        await _withdraw_answers(means, adapter, event)
+
+    def op() -> Op[None]:
+        if isinstance(event, Edited) and verdict is not None:
+            yield from record_op(subject(event), "in", verdict, now)
+        yield from revise_op(event, content, now, is_deleted=is_gone)
+        yield from finish_rows_op(batch.items)
+
+    await write_accepted(means.store, batch, op())
+
+
+async def write_accepted(store: Store, batch: Batch, op: Op[None]) -> None:
+    """Write once the batch's events are themselves durable. Raises NotStored."""
+    write = store.submit(op)
+    for item in batch.items:
+        await item.durable()
+    await write.durable
+
+
+async def _withdraw_answers(means: Means, adapter: Adapter, event: Deleted) -> None:
+    for answered in await means.store.read(answers_to_op(event)):
+        delivery = Delivery(
+            adapter, answered.target, answered.id, means.store, known=answered.parts
+        )
+        try:
+            await delivery.withdraw()
+        except PlatformError as exc:
+            _log.warning("An answer could not be withdrawn.", error=str(exc))
+            continue
+        now = means.clock()
+
+        def op(turn: str = answered.id, now: float = now) -> Op[None]:
+            yield from withdrawn_op(turn, now)
+            yield from forget_answer_op(event.conversation, turn, now)
+
+        await means.store.write(op())
