@@ -51,7 +51,7 @@ class DiscordAdapter:
     def __init__(self, config: DiscordConfig, *, choices: Choices = _no_choices) -> None:
         self.render: Callable[[str], Sequence[str]] = render
         self._config = config
-        self._choices = choices
+        self.choices = choices
         self._directory = Directory()
 
     async def __aenter__(self) -> Self:
@@ -75,7 +75,7 @@ class DiscordAdapter:
         self._limits = Limits(rest, is_on=config.limits)
         self._titles: OrderedDict[str, str] = OrderedDict()
         self._history = History(rest, self._directory, self._me)
-        self._acknowledger = Acknowledger(rest, self._choices)
+        self._acknowledger = Acknowledger(rest, lambda *about: self.choices(*about))
         self._poster = Poster(
             rest,
             self._limits,
