@@ -150,7 +150,7 @@ class Reader:
             return variable
         file = (node.folder or Path()) / node.value
         try:
-            text = file.read_text("utf-8").strip()
+            text: str = file.read_text("utf-8").strip()
         except OSError as error:
             self._reject(path, node, f"the file can't be read: {error.strerror}")
             return ""
