@@ -7,6 +7,7 @@ have posts and updates; a draft takes what is left, a final text comes first (`c
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections import OrderedDict
 from typing import Any, Final
@@ -60,13 +61,20 @@ class Poster:
             return await self._whisper(target, part)
         is_granted = target.conversation in self._granted
         self._granted.pop(target.conversation, None)
-        ts = None
-        if is_granted and not part.is_final:
-            ts = await self._streams.start(target, part)
-        if ts is None:
-            ts = await self._create(target, part)
+        try:
+            ts = None
+            if is_granted and not part.is_final:
+                ts = await self._streams.start(target, part)
+            if ts is None:
+                ts = await self._create(target, part)
+        except (PermissionDenied, TargetGone) as exc:
+            if exc.code not in _OUTSIDE or not target.handle:
+                raise
+            # asked from a channel that the bot is not in: the gesture's own address answers
+            self._remember(self._closed_channels, target.place.channel)
             if not part.is_final:
-                self._streams.note(target, ts, Growing())
+                raise
+            return await self._respond(target, part, "in_channel")
         self._status.posted(target)
         return ts
 
@@ -81,7 +89,7 @@ class Poster:
         if not is_done:
             await self._update(target, ts, part)
             if growing is not None:
-                growing.wrote_at = asyncio.get_running_loop().time()
+                growing.wrote_at = time.monotonic()
         if part.is_final:
             self._streams.forget(target, ts)
 
@@ -153,17 +161,10 @@ class Poster:
             "unfurl_links": False,
             "unfurl_media": False,
         }
-        try:
-            answer = await self._api.call("chat.postMessage", args)
-        except (PermissionDenied, TargetGone) as exc:
-            if exc.code not in _OUTSIDE or not target.handle:
-                raise
-            # asked from a channel that the bot is not in: the gesture's own address answers
-            self._remember(self._closed_channels, target.place.channel)
-            if not part.is_final:
-                raise
-            return await self._respond(target, part, "in_channel")
-        return str(answer["ts"])
+        ts = str((await self._api.call("chat.postMessage", args))["ts"])
+        if not part.is_final:
+            self._streams.note(target, ts, Growing())
+        return ts
 
     async def _whisper(self, target: Target, part: Part) -> str:
         if target.handle:
