@@ -216,7 +216,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 def _settle_all(batch: list[Write[Any]], error: BaseException | None) -> None:
     for write in batch:
-        if error is None and write.stored.done() and write.stored.exception() is not None:
+        if error is None and not write.has_result:
             continue  # it failed alone
         write.settle(error)
 

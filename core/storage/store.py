@@ -35,10 +35,11 @@ def query(name: str, /, **params: Any) -> Query:
 class Write(Generic[T]):
     """A submitted operation and its two moments."""
 
-    __slots__ = ("durable", "op", "stored")
+    __slots__ = ("_result", "durable", "op", "stored")
 
     def __init__(self, op: Op[T], loop: asyncio.AbstractEventLoop) -> None:
         self.op = op
+        self._result: T
         self.stored: asyncio.Future[T] = loop.create_future()
         self.durable: asyncio.Future[T] = loop.create_future()
         for future in (self.stored, self.durable):
@@ -47,7 +48,8 @@ class Write(Generic[T]):
     def settle(self, error: BaseException | None = None) -> None:
         """Make the stored result durable, or fail whatever moment is still open."""
         if error is None:
-            _resolve(self.durable, self.stored.result())
+            # Not taken from `stored`: whoever waited for that may have cancelled it.
+            _resolve(self.durable, self._result)
             return
         for future in (self.stored, self.durable):
             if not future.done():
@@ -55,7 +57,13 @@ class Write(Generic[T]):
 
     def store(self, result: T) -> None:
         """The statements ran."""
+        self._result = result
         _resolve(self.stored, result)
+
+    @property
+    def has_result(self) -> bool:
+        """The statements ran without an error."""
+        return hasattr(self, "_result")
 
 
 class Store(Protocol):

@@ -39,6 +39,7 @@ CREATE TABLE leases (
   fence BIGINT NOT NULL,
   expires_at DOUBLE PRECISION NOT NULL
 );
+CREATE INDEX leases_owner ON leases (owner);
 
 -- The history: append-only. An edit is a new version, a deletion is a version that says so.
 CREATE TABLE messages (
@@ -92,6 +93,7 @@ CREATE TABLE turns (
   updated_at DOUBLE PRECISION NOT NULL
 );
 CREATE INDEX turns_open ON turns (lane) WHERE state <> 'done';
+CREATE INDEX turns_conversation ON turns (conversation, question);
 
 -- One row for each platform message of an answer, written before the first post of it.
 CREATE TABLE outbox (
