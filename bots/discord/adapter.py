@@ -40,7 +40,10 @@ def _no_choices(kind: str, typed: str, place: Place) -> Sequence[str]:
 
 
 class DiscordAdapter:
-    """Implements `core.adapter.Adapter`. `choices` completes the options of commands."""
+    """Implements `core.adapter.Adapter`.
+
+    `choices` completes the options of commands; it may be set until the adapter is entered.
+    """
 
     capabilities: Capabilities = Capabilities(
         platform=events.PLATFORM,
@@ -75,7 +78,7 @@ class DiscordAdapter:
         self._limits = Limits(rest, is_on=config.limits)
         self._titles: OrderedDict[str, str] = OrderedDict()
         self._history = History(rest, self._directory, self._me)
-        self._acknowledger = Acknowledger(rest, lambda *about: self.choices(*about))
+        self._acknowledger = Acknowledger(rest, self.choices)
         self._poster = Poster(
             rest,
             self._limits,
@@ -100,7 +103,7 @@ class DiscordAdapter:
         pipeline.acknowledge = self._acknowledger.stored
         pipeline.catch_up = lambda: self._history.catch_up(journal.tails, pipeline.store)
         pipeline.on_question = self._note_title
-        self._intake = pipeline
+        self._pipeline = pipeline
         gateway.receive((*_STORED, *self._directory.events), self._receive)
         try:
             async with asyncio.TaskGroup() as group:
@@ -110,7 +113,8 @@ class DiscordAdapter:
                 if self._config.sync_commands:
                     group.create_task(commands.sync(gateway.http, intake, me.application))
         except BaseExceptionGroup as exc:
-            raise exc.exceptions[0] from None
+            error = exc.exceptions[0]  # the others only followed it
+            raise error from error.__cause__
         finally:
             await pipeline.drain()
             await journal.save()
@@ -167,14 +171,14 @@ class DiscordAdapter:
             elif kind in self._directory.events:
                 self._directory.apply(kind, data)
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
-            self._intake.unreadable(kind, exc)
+            self._pipeline.unreadable(kind, exc)
         if kind in (READY, "RESUMED"):
             log.info("discord.connected", session=kind.lower(), bot=self._me.user)
-        self._intake.offer(kind, data, mark)
+        self._pipeline.offer(kind, data, mark)
 
     def _expect(self, data: Json) -> None:
         if data["type"] == interactions.AUTOCOMPLETE:
-            self._intake.start(self._acknowledger.complete(data))
+            self._pipeline.start(self._acknowledger.complete(data))
         else:
             self._acknowledger.expect(data["id"])
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from bots.discord import failures, handles, render
@@ -75,7 +76,7 @@ class Poster:
         if handle is None:
             return await self._create(target, part)
         await self._settled(handle.interaction)
-        is_secret = target.is_only_for_asker or (handle.is_private and not handle.is_button)
+        is_secret = _is_secret(target, handle)
         if not handle.is_alive():
             if is_secret:
                 raise TargetGone("the interaction is over", platform="discord")
@@ -93,7 +94,7 @@ class Poster:
         """Make the message show the part."""
         handle = _alive(target)
         body = render.body(part)
-        if target.is_only_for_asker and handle is not None:
+        if handle is not None and _is_secret(target, handle):
             await self._hook("PATCH", handle, message_id, body)
         elif handle is not None and not handle.is_button and not part.index:
             try:
@@ -111,13 +112,12 @@ class Poster:
     async def withdraw(self, target: Target, message_id: str) -> None:
         """Delete the message; one that is gone already is no error."""
         handle = _alive(target)
-        try:
-            if handle is not None and not handle.is_button:
+        if handle is not None and (_is_secret(target, handle) or not handle.is_button):
+            with suppress(TargetGone):
                 await self._hook("DELETE", handle, message_id)
-            else:
-                await self._in_channel(("DELETE", _DELETE), channel_of(target), None, message_id)
-        except TargetGone:
-            return
+                return
+        with suppress(TargetGone):
+            await self._in_channel(("DELETE", _DELETE), channel_of(target), None, message_id)
 
     def hook_of(self, target: Target) -> Handle | None:
         """The interaction whose own limit an edit counts against."""
@@ -237,6 +237,11 @@ class Poster:
 def _alive(target: Target) -> Handle | None:
     handle = handles.decode(target.handle)
     return handle if handle is not None and handle.is_alive() else None
+
+
+def _is_secret(target: Target, handle: Handle) -> bool:
+    """Only the asker may see it: wanted so, or promised so when the interaction was deferred."""
+    return target.is_only_for_asker or (handle.is_private and not handle.is_button)
 
 
 def _shows(reply: Any, body: dict[str, Any]) -> bool:

@@ -6,6 +6,8 @@ Private parts of discord.py are used here and in `gateway.py` only; the tested v
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final
@@ -20,6 +22,23 @@ GLOBAL_PAUSE: Final = 1.0
 """Seconds until the others go on after a request was cancelled in a global pause."""
 PATIENCE: Final = 30.0
 """Seconds of rate limiting that the SDK sits out by itself; the least it accepts."""
+
+
+class _Masked(logging.Filter):
+    """Keeps interaction tokens, which stand in addresses, out of the SDK's log lines."""
+
+    _token = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/?\s]+")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                self._token.sub(r"\1***", each) if isinstance(each, str) else each
+                for each in record.args
+            )
+        return True
+
+
+logging.getLogger("discord.http").addFilter(_Masked())
 
 
 class Slots(Ratelimit):

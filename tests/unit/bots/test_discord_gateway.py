@@ -87,7 +87,7 @@ async def test_the_sequence_waits_for_the_store() -> None:
             keeper.is_full = True
             await sim.say("general", "alice", f"{call(sim)} two")
             await asyncio.sleep(0.05)
-            for task in list(adapter._intake._tasks):
+            for task in list(adapter._pipeline._tasks):
                 task.cancel()  # dies in the middle of the write
         keeper.is_full = False
         assert keeper.texts == ["one"]
@@ -138,7 +138,7 @@ async def test_a_short_queue_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
             await sim.say("general", "alice", f"{call(sim)} {number}")
         longest = 0
         while len(keeper.events) < 60:
-            longest = max(longest, adapter._intake._queue.qsize())
+            longest = max(longest, adapter._pipeline._queue.qsize())
             await asyncio.sleep(0.001)
 
     assert keeper.texts == [str(number) for number in range(60)]

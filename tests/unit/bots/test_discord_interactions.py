@@ -195,6 +195,31 @@ async def test_a_dead_token_ends_in_a_message(monkeypatch: pytest.MonkeyPatch) -
             await adapter.post(order, part("12 tokens"))
 
 
+async def test_parts_of_a_command_are_withdrawn() -> None:
+    """Every part goes, those that are messages of the channel too; twice is no error."""
+    keeper = Keeper()
+    async with DiscordSimulator() as sim, connected(sim, keeper) as adapter:
+        asked = await sim.slash("general", "bob", "ask", {"question": "?"})
+        ordered = await sim.slash("general", "alice", "reset")
+        await until(lambda: len(keeper.events) == 2)
+        where, secret = (target(event) for event in keeper.events)
+        posted = [await adapter.post(where, part(text, index=n)) for n, text in enumerate("ab")]
+        told = [await adapter.post(secret, part(text, index=n)) for n, text in enumerate("cd")]
+        await adapter.edit(secret, told[1], part("d.", index=1))
+        assert [each.content for each in ordered.followups] == ["d."]
+        assert ordered.followups[0].ephemeral
+        for _ in range(2):
+            for message_id in posted:
+                await adapter.withdraw(where, message_id)
+            for message_id in told:
+                await adapter.withdraw(secret, message_id)
+
+        assert not sim.bot_messages("general")
+        assert asked.original is not None
+        assert asked.original.deleted
+        assert ordered.followups[0].deleted
+
+
 async def test_answers_where_the_bot_may_not_write() -> None:
     """Further parts are follow-ups in a channel that the bot has no access to."""
     keeper = Keeper()

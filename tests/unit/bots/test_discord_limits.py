@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -44,6 +45,15 @@ def known(rest: Rest) -> Slots:
     found = rest.get_ratelimit(f"{CREATE[0]} {CREATE[1]}:{CHANNEL}")
     assert isinstance(found, Slots)
     return found
+
+
+def test_interaction_tokens_stay_out_of_logs(caplog: pytest.LogCaptureFixture) -> None:
+    """The SDK logs addresses when it is rate limited; a token in one is masked."""
+    url = "https://discord.com/api/v10/webhooks/123/s3cr3t/messages/@original"
+    with caplog.at_level("WARNING"):
+        logging.getLogger("discord.http").warning("limited: %s %s, %.2f s", "PATCH", url, 1.0)
+    assert "s3cr3t" not in caplog.text
+    assert "/webhooks/123/***/messages/@original" in caplog.text
 
 
 def test_no_second_holds_more_than_fifty_calls() -> None:
