@@ -90,13 +90,16 @@ class SqliteStore:
             return await _in_thread(self._reader, run, op)
 
     async def _connect(self) -> aiosqlite.Connection:
-        connection = await aiosqlite.connect(
+        connection = aiosqlite.connect(
             self._path, isolation_level=None, timeout=BUSY_TIMEOUT, cached_statements=256
         )
         try:
+            await connection
             await _in_thread(connection, _prepare)
         except BaseException:
             await connection.close()
+            # A connection that could not be made leaves its thread to report to a closed loop.
+            await asyncio.to_thread(connection._thread.join)  # noqa: SLF001
             raise
         return connection
 
