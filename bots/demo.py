@@ -20,6 +20,7 @@ from bots.app import App, opened
 from bots.simulators.completions import CompletionsSimulator, Options
 from bots.simulators.discord import DiscordOptions, DiscordSimulator
 from bots.simulators.slack import SlackChannel, SlackOptions, SlackSimulator, SlackUser
+from core.commands import parse
 from core.config import Config
 from core.config_schema import DiscordConfig, LogConfig, ModelConfig, SlackConfig
 from core.secret import Secret
@@ -67,7 +68,7 @@ class SlackRoom:
 
     async def ask(self, text: str) -> None:
         """Mention talkwarden, or go on in the thread."""
-        if self._thread is None:
+        if self._thread is None or parse(text):
             text = f"<@{self._slack.bot_user_id}> {text}"
         self._asked = await self._slack.say(self.channel, self.user, text, thread_ts=self._thread)
         self._thread = self._thread or self._asked

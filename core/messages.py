@@ -72,7 +72,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, tag="post"):
     quoted: str = ""
     """Text that came with the post but is not the author's own: a forward, a quote."""
     parent: str | None = None
-    """The message this one replies to, where the platform says so."""
+    """The message this one replies to, where replies make a chain; a thread has one line only."""
     client_id: str | None = None
     """A second identity of the same gesture (Slack's client_msg_id)."""
     sent_at: float = 0.0

@@ -55,7 +55,6 @@ def to_post(message: Json, channel: str, kind: str | None, me: Me, directory: Di
         is_follow_up=is_reply and not is_mention and "<@" not in text and "<!subteam" not in text,
         attachments=attachments_of(message.get("files") or ()),
         quoted=quoted_in(message, directory),
-        parent=thread_ts if is_reply else None,
         client_id=message.get("client_msg_id"),
         sent_at=float(ts),
         is_new_thread=thread is not None and not thread_ts,
