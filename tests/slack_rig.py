@@ -68,6 +68,7 @@ class Rig:
     def __init__(self, sim: SlackSimulator, adapter: SlackAdapter, intake: Kept) -> None:
         self.sim, self.adapter, self.intake = sim, adapter, intake
         self.running: asyncio.Task[None] | None = None
+        self.connections = 2
 
     async def event(self, index: int = -1, count: int = 1) -> Any:
         await self.intake.until(lambda kept: len(kept.events) >= count)
@@ -105,6 +106,7 @@ async def rig(
         adapter, intake = SlackAdapter(SlackConfig(**{**settings, **config})), Kept()
         async with adapter:
             made = Rig(sim, adapter, intake)
+            made.connections = config.get("connections", 2)
             if is_running:
                 made.running = asyncio.create_task(adapter.run(intake))
                 await _ready(made)
@@ -118,10 +120,15 @@ async def rig(
 
 async def _ready(made: Rig) -> None:
     if made.sim.options.mode == "socket":
-        await made.sim.wait_connected(2)
+        await made.sim.wait_connected(made.connections)
         return
-    async with asyncio.timeout(5):
-        while made.adapter.address is None:
-            await asyncio.sleep(0.01)
+    await until(lambda: made.adapter.address)
     host, port = made.adapter.address
     made.sim.point_at(f"http://{host}:{port}/slack/events")
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait for something that tells nobody when it happens."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final, Self
 
@@ -20,6 +20,7 @@ from bots.slack.api import Api
 from bots.slack.failures import PLATFORM, from_code
 from bots.slack.history import History
 from bots.slack.names import Names
+from bots.slack.order import Order
 from bots.slack.people import Json, Me
 from bots.slack.places import is_dm
 from bots.slack.posting import Poster
@@ -31,7 +32,7 @@ from bots.slack.web import Endpoint
 from core.adapter import Activity, Capabilities, Intake, Part, Target, Urgency
 from core.config_schema import SlackConfig
 from core.errors import ConfigError, CredentialsRejected, PlatformError
-from core.messages import Attachment, Author, Event, Message, Place
+from core.messages import Attachment, Author, ConversationId, Event, Message, Place
 from core.telemetry import logger
 
 _log = logger("talkwarden.slack")
@@ -97,6 +98,7 @@ class SlackAdapter:
         )
         _warn_of_missing(scopes)
         self._names = Names(self._api)
+        self._order = Order()
         self._history = History(self._api, self._names)
         self._status = Status(self._api, is_on=has_agent)
         self._streams = Streams(self._api, self._me.team, is_on=config.stream)
@@ -190,10 +192,12 @@ class SlackAdapter:
         if body.get("type") == "event_callback":
             return await self._translate_event(body["event"], intake)
         if "command" in body:
-            await self._names.learn([body["user_id"]], body["channel_id"])
+            channel = body["channel_id"]
+            await self._order.turn(channel, self._names.learn([body["user_id"]], channel))
             return interactions.parse_slash(body, self._me, self._names, time.time())
         if body["type"] in {"message_action", "block_actions"}:
-            await self._names.learn(_people_in(body))
+            channel = (body.get("channel") or {}).get("id") or ""
+            await self._order.turn(channel, self._names.learn(interactions.people_in(body)))
             return interactions.parse_interaction(body, self._me, self._names)
         return None
 
@@ -206,15 +210,32 @@ class SlackAdapter:
         elif kind in {"message", "app_mention"}:
             if self._me.wrote(event.get("message") or event):
                 return None
-            await self._names.learn(events.people_in(event), event["channel"])
+            return await self._translate_message(event, intake)
+        elif kind == "agent_session_stopped":
+            await self._order.turn(event["channel"], None)
+            return events.parse(event, self._me, self._names)
+        return None
+
+    async def _translate_message(self, event: Json, intake: Intake) -> Event | None:
+        channel, root = event["channel"], event.get("thread_ts")
+        work = self._names.learn(events.people_in(event), channel)
+        if not root or event.get("parent_user_id") != self._me.user:
+            await self._order.turn(channel, work)
+            return events.parse(event, self._me, self._names)
+        # under an answer that began no thread: the reply belongs to that answer's conversation
+        known: list[ConversationId | None] = []
+        where = Place(PLATFORM, self._me.team, channel)
+
+        async def look_up() -> None:
+            if work is not None:
+                await work
+            known.append(await intake.conversation_of(where, root))
+
+        await self._order.turn(channel, look_up())
         parsed = events.parse(event, self._me, self._names)
-        is_reply_to_us = event.get("parent_user_id") == self._me.user and event.get("thread_ts")
-        if is_reply_to_us and parsed is not None:
-            # under an answer that began no thread: it belongs to that answer's conversation
-            known = await intake.conversation_of(parsed.place, event["thread_ts"])
-            if known is not None:
-                parsed = msgspec.structs.replace(parsed, conversation=known)
-        return parsed
+        if parsed is None or known[0] is None:
+            return parsed
+        return msgspec.structs.replace(parsed, conversation=known[0])
 
     async def _receive(self, intake: Intake) -> None:
         config = self._config
@@ -259,7 +280,8 @@ class SlackAdapter:
 
     async def _publish(self, event: Json) -> None:
         user, channel = event["user"], event["channel"]
-        await self._names.learn([user])
+        if wait := self._names.learn([user]):
+            await wait
         where = Place(PLATFORM, self._me.team, channel, is_private=is_dm(channel))
         author = events.member(user, None, self._me, self._names)
         view = home.view(await self.usage_of(where, author))
@@ -333,12 +355,6 @@ def _bolt(api: Api, secret: str, intake: AsyncMiddleware, *, is_signed: bool) ->
         )
     finally:
         quiet.setLevel(level or logging.WARNING)
-
-
-def _people_in(body: Json) -> Iterator[str]:
-    yield body["user"]["id"]
-    if body["type"] == "message_action":
-        yield from events.people_in(body["message"])
 
 
 def _granted(headers: Any) -> frozenset[str]:

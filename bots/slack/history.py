@@ -63,7 +63,8 @@ class History:
         kind = "im" if target.place.is_private else "channel"
         for message in found:
             if message["ts"] != target.reply_to and (message.get("subtype") or "") in _TOLD:
-                await self._names.learn(people_in(message))
+                if wait := self._names.learn(people_in(message)):
+                    await wait
                 yield to_post(message, target.place.channel, kind, me, self._names)
 
     async def _before(self, target: Target, limit: int) -> list[Json]:

@@ -5,8 +5,11 @@ https://docs.slack.dev/interactivity/handling-user-interaction
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from bots.slack.blocks import FEEDBACK, REGENERATE, STOP
 from bots.slack.events import attachments_of, author_of, member, text_of
+from bots.slack.events import people_in as people_in_event
 from bots.slack.people import Directory, Json, Me
 from bots.slack.places import encode, is_dm, place, position, thread_of
 from core.commands import parse as parse_command
@@ -57,6 +60,13 @@ def parse_slash(body: Json, me: Me, directory: Directory, now: float) -> Event:
     )
 
 
+def people_in(body: Json) -> Iterator[str]:
+    """The ids of everybody whose name the interaction needs."""
+    yield body["user"]["id"]
+    if body["type"] == "message_action":
+        yield from people_in_event(body["message"])
+
+
 def parse_interaction(body: Json, me: Me, directory: Directory) -> Event | None:
     """The message shortcut and the buttons below answers; None for anything else."""
     if body["type"] == "message_action" and body.get("callback_id") == SHORTCUT:
@@ -81,7 +91,6 @@ def _shortcut(body: Json, me: Me, directory: Directory) -> Message:
         is_addressed=True,
         attachments=attachments_of(message.get("files") or ()),
         quoted=f"{writer.name or writer.id}: {text_of(message, me, directory)}",
-        parent=ts,
         sent_at=float(body["action_ts"]),
         handle=body["response_url"],
         is_new_thread=thread is not None and not message.get("thread_ts"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Final, Generic, TypeVar
 
 from bots.slack.api import Api
 from bots.slack.people import Person
@@ -90,13 +90,14 @@ class Names:
         """A channel's name, if known."""
         return self._channels.get(channel_id)
 
-    async def learn(self, users: Iterable[str], channel: str | None = None) -> None:
-        """Make names known: waits up to PATIENCE for users met for the first time."""
+    def learn(
+        self, users: Iterable[str], channel: str | None = None
+    ) -> Coroutine[Any, Any, None] | None:
+        """Ask for what is not known. Something to wait for when a user is met the first time."""
         if channel and not channel.startswith("D"):
             self._channels.renew(channel)
         waits = [task for user in dict.fromkeys(users) if (task := self._users.renew(user))]
-        if waits:
-            await asyncio.wait(waits, timeout=PATIENCE)
+        return _patiently(waits) if waits else None
 
     async def close(self) -> None:
         """Stop asking."""
@@ -110,3 +111,7 @@ class Names:
     async def _ask_channel(self, channel: str) -> str:
         answer = await self._api.get("conversations.info", {"channel": channel})
         return str(answer["channel"].get("name") or "")
+
+
+async def _patiently(tasks: list[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks, timeout=PATIENCE)
