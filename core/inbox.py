@@ -104,7 +104,15 @@ class Inbox:
     async def accept(self, event: Event) -> bool:
         """Store the event and start on it; return once it is durable. False: a duplicate."""
         write = self._store.submit(accept_op(event, self._limit, self._clock()))
-        accepted = await write.stored
+        write.stored.add_done_callback(lambda _: self._begin(event, write))
+        # A caller that gives up ends neither the write nor what follows from it.
+        return await asyncio.shield(write.durable) is not None
+
+    def _begin(self, event: Event, write: Write[Accepted | None]) -> None:
+        """The event is stored: what nobody can see of it may start."""
+        if write.stored.cancelled() or write.stored.exception() is not None:
+            return
+        accepted = write.stored.result()
         self._counters.count("events.accepted" if accepted else "events.duplicate")
         if accepted is not None:
             if isinstance(event, Message):
@@ -112,8 +120,6 @@ class Inbox:
             self._engine.interrupt(event)
             queued = Queued(accepted.id, event, accepted=write, past=accepted.past)
             self._engine.wake(accepted.lane, queued)
-        await write.durable
-        return accepted is not None
 
     def locate(self, place: Place, message_id: str, conversation: ConversationId) -> None:
         """Note where a platform message belongs, before the database can tell."""
