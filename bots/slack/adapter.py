@@ -193,7 +193,8 @@ class SlackAdapter:
             return await self._translate_event(body["event"], intake)
         if "command" in body:
             channel = body["channel_id"]
-            await self._order.turn(channel, self._names.learn([body["user_id"]], channel))
+            people = interactions.people_in(body)
+            await self._order.turn(channel, self._names.learn(people, channel))
             return interactions.parse_slash(body, self._me, self._names, time.time())
         if body["type"] in {"message_action", "block_actions"}:
             channel = (body.get("channel") or {}).get("id") or ""

@@ -12,6 +12,7 @@ from bots.slack.events import attachments_of, author_of, member, text_of
 from bots.slack.events import people_in as people_in_event
 from bots.slack.people import Directory, Json, Me
 from bots.slack.places import encode, is_dm, place, position, thread_of
+from bots.slack.text import mentioned
 from core.commands import parse as parse_command
 from core.messages import Author, Command, Event, Message
 
@@ -27,7 +28,8 @@ def parse_slash(body: Json, me: Me, directory: Directory, now: float) -> Event:
 
     Slack tells neither a thread nor a time (https://docs.slack.dev/interactivity/implementing-slash-commands).
     """
-    text, channel = str(body.get("text") or "").strip(), body["channel_id"]
+    channel = body["channel_id"]
+    text = text_of({"text": body.get("text")}, me, directory)
     dm = is_dm(channel)
     conversation = encode(me.team, channel, None)
     where = place(channel, None, private=dm, me=me, directory=directory)
@@ -62,6 +64,10 @@ def parse_slash(body: Json, me: Me, directory: Directory, now: float) -> Event:
 
 def people_in(body: Json) -> Iterator[str]:
     """The ids of everybody whose name the interaction needs."""
+    if "command" in body:
+        yield body["user_id"]
+        yield from mentioned(body.get("text") or "")
+        return
     yield body["user"]["id"]
     if body["type"] == "message_action":
         yield from people_in_event(body["message"])

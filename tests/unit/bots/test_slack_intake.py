@@ -172,7 +172,7 @@ async def test_slash_commands(mode: str) -> None:
     """A slash command is acknowledged at once; what is no command is a question."""
     async with rig(options={"mode": mode}) as slack:
         usage = await slack.sim.slash("/talkwarden", "usage me", "C0GENERAL", "U0BOB")
-        ask = await slack.sim.slash("/talkwarden", "ask why is it so", "C0GENERAL", "U0BOB")
+        ask = await slack.sim.slash("/talkwarden", "ask why is <@U0ALICE> so", "C0GENERAL", "U0BOB")
         await slack.event(count=2)
         command, question = slack.intake.events
 
@@ -181,7 +181,7 @@ async def test_slash_commands(mode: str) -> None:
     assert isinstance(command, Command)
     assert (command.name, command.argument, command.handle) == ("usage", "me", usage.response_url)
     assert isinstance(question, Message)
-    assert (question.text, question.handle) == ("why is it so", ask.response_url)
+    assert (question.text, question.handle) == ("why is @Alice so", ask.response_url)
     assert question.is_addressed
 
 
