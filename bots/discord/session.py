@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, deque
+from contextlib import suppress
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
@@ -86,6 +87,7 @@ class Journal:
         self._saved: Mark | None = None
         self._tails: OrderedDict[str, Tail] = OrderedDict()
         self._tails_changed = False
+        self._is_new = asyncio.Event()
 
     @property
     def durable(self) -> Mark | None:
@@ -117,6 +119,8 @@ class Journal:
         entry.is_done = True
         while self._open and self._open[0].is_done:
             done = self._open.popleft()
+            if self._durable is None or self._durable.session != done.mark.session:
+                self._is_new.set()
             self._durable = done.mark
             if done.tail is not None:
                 self._follow(done.tail)
@@ -149,9 +153,15 @@ class Journal:
             self._saved = mark
 
     async def keep(self) -> None:
-        """Save once a second until cancelled."""
+        """Save a new session at once, and how far it is durable once a second, until cancelled.
+
+        Without the first, whoever is killed in his first second would have nothing to resume.
+        """
         while True:
-            await asyncio.sleep(SAVE_EVERY)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SAVE_EVERY):
+                    await self._is_new.wait()
+            self._is_new.clear()
             await self.save()
 
     def _follow(self, tail: Tail) -> None:

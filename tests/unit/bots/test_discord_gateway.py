@@ -184,6 +184,14 @@ async def test_a_wrong_token_is_named() -> None:
                 pass
 
 
+async def test_a_new_session_is_saved_at_once() -> None:
+    """Who is killed in the first second after the start can be resumed all the same."""
+    keeper = Keeper()
+    async with DiscordSimulator() as sim, connected(sim, keeper):
+        await until(lambda: session.SESSION_KEY in keeper.kept, within=0.5)
+        assert json.loads(keeper.kept[session.SESSION_KEY])["session"] == sim.sessions[0].id
+
+
 async def test_the_session_is_saved_while_running(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is killed leaves a session that is at most a moment old."""
     monkeypatch.setattr(session, "SAVE_EVERY", 0.02)
