@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
 
 import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
@@ -37,7 +38,6 @@ class Api:
         self.session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=TIMEOUT, connect=10),
             connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
-            trust_env=True,
         )
         # https://github.com/slackapi/python-slack-sdk: the default handler posts a second time
         # when a connection breaks after the first post was carried out
@@ -48,6 +48,10 @@ class Api:
             retry_handlers=[],
             logger=quiet_logger("slack_sdk"),
         )
+        # the SDK reads HTTPS_PROXY but not NO_PROXY; aiohttp would, in a thread, at each request
+        if _is_direct(base_url):
+            self.client.proxy = None
+        self.proxy = self.client.proxy
         self.token = token
         self.limits = Limits(is_on=limits)
 
@@ -77,7 +81,7 @@ class Api:
     async def respond(self, url: str, body: Json) -> None:
         """Post to a response_url (https://docs.slack.dev/interactivity). Raises PlatformError."""
         with translated():
-            async with self.session.post(url, json=dict(body)) as answer:
+            async with self.session.post(url, json=dict(body), proxy=self.proxy) as answer:
                 text = await answer.text()
         if answer.status >= 500:
             raise PlatformUnavailable(f"Slack failed: status {answer.status}", platform="slack")
@@ -89,15 +93,18 @@ class Api:
     ) -> AsyncSlackResponse:
         try:
             with translated():
-                # the session's own timeout may be off for a proxy; this one never is
-                async with asyncio.timeout(TIMEOUT + 1):
-                    return await self.client.api_call(
-                        method,
-                        json=dict(json) if json is not None else None,
-                        params=dict(params) if params is not None else None,
-                    )
+                return await self.client.api_call(
+                    method,
+                    json=dict(json) if json is not None else None,
+                    params=dict(params) if params is not None else None,
+                )
         except RateLimited as exc:
             channel = str((json or params or {}).get("channel", ""))
             key = self.limits.of(method, channel).key
             self.limits.pacer.throttle(key, exc.retry_after or 1.0)
             raise
+
+
+def _is_direct(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in {"localhost", "::1"} or host.startswith("127.") or bool(proxy_bypass(host))

@@ -29,7 +29,7 @@ async def fetch(api: Api, attachment: Attachment, limit: int) -> bytes:
         raise _too_large(attachment, limit)
     headers = {"Authorization": f"Bearer {api.token}"}
     with translated():
-        async with api.session.get(url, headers=headers) as answer:
+        async with api.session.get(url, headers=headers, proxy=api.proxy) as answer:
             if answer.status >= 500:
                 raise PlatformUnavailable(f"Slack failed: status {answer.status}", platform="slack")
             if answer.status >= 400:

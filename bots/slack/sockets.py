@@ -200,7 +200,7 @@ class SocketMode:
             client = self._api.client
             answer = await client.apps_connections_open(app_token=self._app_token)
             socket = await self._api.session.ws_connect(
-                str(answer["url"]), heartbeat=HEARTBEAT, max_msg_size=0
+                str(answer["url"]), heartbeat=HEARTBEAT, max_msg_size=0, proxy=self._api.proxy
             )
         return Link(socket, self._app, self._unreadable)
 
