@@ -45,7 +45,8 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.reason = ""
-        """"", "stop", "edited", "deleted" or "shutdown"; the first one counts."""
+        """"", "stop", "edited", "deleted" or "shutdown". The first one counts, but an edit, which
+        may be ignored, gives way to what ends the turn."""
         self._listener: Callable[[], None] | None = None
 
     def listen(self, listener: Callable[[], None] | None) -> None:
@@ -56,7 +57,7 @@ class Interrupt:
 
     def set(self, reason: str) -> None:
         """Interrupt."""
-        if not self.reason:
+        if not self.reason or (self.reason == "edited" != reason):
             self.reason = reason
             if self._listener is not None:
                 self._listener()
@@ -118,7 +119,6 @@ class Lane:
         for queued in pending.queued:
             if queued.id not in known:
                 heapq.heappush(self.queue, (queued.order, queued))
-        self.is_stale = False
 
 
 class Engine:
@@ -206,6 +206,7 @@ class Engine:
     async def drain(self, grace: float) -> None:
         """Start nothing more; give running turns `grace` seconds, then park them."""
         self._is_stopping = True
+        self._ready.clear()
         for timer in self._timers:
             timer.cancel()
         if self._tasks:
@@ -279,13 +280,13 @@ class Engine:
         except LeaseLost:
             _log.info("Another process has taken the conversation over.", lane=lane.name)
         except NotStored:
-            lane.is_stale = True  # a merged batch may hold others that were stored
+            await self._read_again(lane)  # a merged batch may hold others that were stored
         except Exception as exc:  # noqa: BLE001  # a supervisor: one turn's failure stays its own
-            lane.is_stale = True
+            await self._read_again(lane)
             if not isinstance(exc, StoreUnavailable | PlatformUnavailable | RateLimited):
                 lane.attempt += 1
             self._counters.count("turns.failed_attempt")
-            delay = min(BACKOFF, float(2**lane.attempt))
+            delay = min(BACKOFF, 2.0 ** min(lane.attempt, 10))
             _log.exception("A turn failed; it is tried again.", lane=lane.name, seconds=delay)
             return delay
         else:
@@ -296,8 +297,16 @@ class Engine:
                 await self._release(lane)
         return None
 
+    async def _read_again(self, lane: Lane) -> None:
+        """Leave the batch to the database, which knows of its rows only when they are durable."""
+        for item in lane.batch.items if lane.batch is not None else ():
+            with suppress(NotStored):
+                await item.durable()
+        lane.is_stale = True
+
     async def _next_batch(self, lane: Lane) -> Batch | None:
-        fence = self._fence
+        fence, is_stale = self._fence, lane.is_stale
+        lane.is_stale = False  # what comes while the database is asked sets it again
         if not self._store.is_exclusive:
             now = self._clock()
             claimed = await self._store.write(claim_op(lane.name, self._owner, now, now + LEASE))
@@ -307,7 +316,7 @@ class Engine:
             lane.is_leased = True
             lane.queue.clear()
             lane.take_in(pending)
-        elif lane.is_stale:
+        elif is_stale:
             lane.take_in(await self._store.read(pending_op(lane.name)))
         batch = self._form_batch(lane, fence)
         if batch is not None:
@@ -338,14 +347,16 @@ class Engine:
         lane.queue.clear()
         lane.turns.clear()
         with suppress(StoreUnavailable):  # then the lease runs out by itself
-            lane.is_stale = await self._store.write(release_op(lane.name, self._owner))
+            if await self._store.write(release_op(lane.name, self._owner)):
+                lane.is_stale = True
 
     def _wake_later(self, lane: Lane, seconds: float) -> None:
         loop = asyncio.get_running_loop()
 
         def wake() -> None:
             self._timers.discard(timer)
-            self._schedule(lane)
+            if self._lanes.get(lane.name) is lane:  # else it has ended, or begun anew, meanwhile
+                self._schedule(lane)
 
         timer = loop.call_later(seconds, wake)
         self._timers.add(timer)

@@ -14,7 +14,7 @@ import msgspec
 
 from core.adapter import Target
 from core.completions.types import Usage
-from core.errors import LeaseLost
+from core.errors import LeaseLost, NotStored
 from core.inbox import Queued, to_queued
 from core.messages import Deleted
 from core.storage import Op, Row, query
@@ -172,9 +172,14 @@ def finish_rows_op(items: Sequence[Queued]) -> Op[None]:
 
 
 def take_rows_op(turn: str, items: Sequence[Queued]) -> Op[None]:
-    """The inbox rows belong to the turn from now on."""
+    """The inbox rows belong to the turn from now on. Raises NotStored if one is not there.
+
+    A turn may be begun before its rows are durable; without them nothing could resume it.
+    """
     for queued in items:
-        yield query("inbox.take", id=queued.id, turn=turn)
+        rows = yield query("inbox.take", id=queued.id, turn=turn)
+        if not rows:
+            raise NotStored
 
 
 def get_op(turn: str) -> Op[Row | None]:

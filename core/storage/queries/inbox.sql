@@ -23,6 +23,7 @@ ORDER BY position, id
 
 -- name: take
 UPDATE inbox SET state = 'taken', turn = :turn WHERE id = :id AND state <> 'done'
+RETURNING id
 
 -- name: finish
 UPDATE inbox SET state = 'done', payload = '' WHERE id = :id
