@@ -7,6 +7,7 @@ is simulated are Slack, Discord and, without OPENAI_API_KEY, the model.
 from __future__ import annotations
 
 import asyncio
+import html
 import sys
 import tempfile
 import threading
@@ -88,7 +89,7 @@ class SlackRoom:
         ]
         thread = self._slack.thread(self.channel, self._thread or "")
         return private + [
-            message.text
+            html.unescape(message.text)
             for message in thread
             if message.bot_id and not message.deleted and float(message.ts) > float(self._asked)
         ]

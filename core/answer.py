@@ -37,6 +37,7 @@ _log = logger("talkwarden.answer")
 EMPTY = "The model gave an empty answer."
 STOPPED = "_(stopped)_"
 CUT = "_(cut off: the answer reached its length limit)_"
+LEAD = 3  # rounds of the event loop in which the request leaves before the database is busy
 PATIENCE = 0.8  # seconds without a visible word before "working" is shown
 
 
@@ -89,7 +90,7 @@ class Answer:
         self._delivery = delivery
         self._gate = means.moderation.gate()
         self._cleared: list[str] = []
-        self._reader: asyncio.Task[None] | None = None
+        self._reader: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
         self._usage: Usage | None = None
         self._model = ""
@@ -104,27 +105,34 @@ class Answer:
         Raises Superseded, StoreError, PlatformError.
         """
         request = self._request(self._means.config.model.context_tokens)
-        begun = self._means.store.submit(self._begin_op())
-        ready = asyncio.ensure_future(self._ready(begun.durable))
+        reader = self._reader = asyncio.ensure_future(self._read(request))
+        begun = asyncio.ensure_future(self._begin())
+        ready = asyncio.ensure_future(self._ready(begun))
         working = asyncio.ensure_future(self._show_working())
         self._delivery.follow(asyncio.shield(ready), self._clear, self._fail)
         try:
-            text, reply = await self._settle(request, ready)
+            text, reply = await self._settle(reader, ready)
             if text is None:
                 await self._delivery.abandon()
                 return None
-            attempt, seq = await asyncio.shield(begun.durable)
+            attempt, seq = await begun
             reply = self._billed(reply, attempt, seq)
             await self._means.store.write(self._finish_op(text, reply))
             await self._delivery.finish(text)
             return reply
         finally:
             await self._delivery.abandon()
-            for task in (ready, working):
+            tasks = (reader, begun, ready, working)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(ready, working, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     # before anything is visible
+
+    async def _begin(self) -> tuple[int, int]:
+        for _ in range(LEAD):
+            await asyncio.sleep(0)
+        return await self._means.store.write(self._begin_op())
 
     def _begin_op(self) -> Op[tuple[int, int]]:
         """Begin the turn; (attempt, seq of the question)."""
@@ -139,8 +147,6 @@ class Answer:
         if question.message is not None:
             yield from record_op(subject(question.message), "in", question.verdict, now)
         yield from intend_op(turn.id, 0, conversation, now)
-        if self._window_start != question.past.start:
-            yield from move_window_op(conversation, self._window_start)
         return attempt, seq
 
     async def _ready(self, begun: Awaitable[object]) -> None:
@@ -195,11 +201,11 @@ class Answer:
         return ChatMessage("system", facts)
 
     async def _settle(
-        self, request: ChatRequest, ready: asyncio.Future[None]
+        self, reader: asyncio.Future[None], ready: asyncio.Future[None]
     ) -> tuple[str | None, Reply]:
         """Read the model to the end and decide what the member sees; None: nothing more now."""
         try:
-            await self._read_until_interrupted(request)
+            await self._read_until_interrupted(reader)
             self._gate.finish()
             await asyncio.shield(ready)
             await self._clear()
@@ -221,10 +227,9 @@ class Answer:
         ending = CUT if self._finish_reason == "length" else ""
         return _joined(text, ending), Reply("answered", text)
 
-    async def _read_until_interrupted(self, request: ChatRequest) -> None:
+    async def _read_until_interrupted(self, reader: asyncio.Future[None]) -> None:
         """Feed the gate from the model; return early when the turn is interrupted."""
         interrupt = self._turn.batch.interrupt
-        reader = self._reader = asyncio.ensure_future(self._read(request))
         interrupt.listen(self._interrupted)
         try:
             async with asyncio.timeout(self._means.config.engine.turn_deadline):
@@ -332,6 +337,8 @@ class Answer:
 
     def _finish_op(self, text: str, reply: Reply) -> Op[None]:
         turn, now = self._turn, self._means.clock()
+        if self._window_start != self._question.past.start:
+            yield from move_window_op(turn.target.conversation, self._window_start)
         if reply.outcome == "refused" and not self._question.verdict.is_allowed:
             yield from record_op(
                 f"in {turn.target.conversation} {turn.id}", "in", self._question.verdict, now

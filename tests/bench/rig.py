@@ -180,17 +180,17 @@ class Rig:
             return [r for r in await reply.json() if "chat" in r["route"]]
 
     async def wait_answers(
-        self, count: int, timeout: float, *, every: float = 0.05
+        self, count: int, patience: float, *, every: float = 0.05, words: int = 1
     ) -> list[dict[str, Any]]:
         """Poll seldom where there is much to read: the driver shares the machine's cores."""
-        until = time.monotonic() + timeout
+        until = time.monotonic() + patience
         while True:
             found = await self.answers()
-            done = [a for a in found if a["text"] and not a["is_live"]]
+            done = [a for a in found if len(a["text"].split()) >= words and not a["is_live"]]
             if len({a["question"] for a in done}) >= count:
                 return found
             if time.monotonic() > until:
-                raise TimeoutError(f"{len(done)} of {count} answers after {timeout} s")
+                raise TimeoutError(f"{len(done)} of {count} answers after {patience} s")
             await asyncio.sleep(every)
 
     async def reset(self) -> None:
