@@ -140,7 +140,8 @@ def backfill_op(
         parent = seq if seq >= start else 0
         seq += 1
         yield from _append_one(conversation, seq, replace(entry, parent=parent), now)
-    yield query("history.move_window", id=conversation, start=start)
+    if entries:
+        yield query("history.move_window", id=conversation, start=start)
     yield query("history.mark_backfilled", id=conversation)
 
 
@@ -216,7 +217,7 @@ def fit(
     always kept.
     """
     kept = [entry for entry in path if entry.seq >= start or not entry.seq]
-    sizes = [count(as_chat(entry, has_names=True)) for entry in kept]
+    sizes = [count(as_chat(entry, has_names=True, image_budget=MAX_IMAGES)) for entry in kept]
     if sum(sizes) <= budget:
         return kept, start
     total, first = 0, len(kept) - 1
@@ -224,9 +225,13 @@ def fit(
         total += sizes[index]
         if total > budget // 2:
             break
-        if kept[index].role == "user":
+        if kept[index].role == "user" and not kept[index].is_deleted:
             first = index
-    return kept[first:], kept[first].seq or start
+    if not first:
+        return kept, start
+    # a question that is not stored yet will get a seq above those that it leaves behind
+    behind = max(entry.seq for entry in kept[:first]) + 1
+    return kept[first:], kept[first].seq or max(start, behind)
 
 
 def as_chat(entry: Entry, *, has_names: bool, image_budget: int = 0) -> ChatMessage:
