@@ -86,6 +86,8 @@ class Poster:
         is_done = False
         if growing is not None and growing.is_stream:
             is_done = await self._feed(target, ts, growing, part)
+            if not is_done:  # a second call, which `pace` could not foresee
+                await self._acquire(Urgency.FINAL, "chat.update", target.place.channel)
         if not is_done:
             await self._update(target, ts, part)
             if growing is not None:
@@ -104,12 +106,12 @@ class Poster:
         except PlatformError as exc:
             if exc.code != "streaming_state_conflict":
                 raise
-            await self._streams.stop(target, ts, {})
+            await self._streams.stop(target, ts)
             await self._api.paced("chat.delete", args)
 
     async def adopt(self, target: Target, ts: str) -> None:
         """End a stream that an earlier process left open, so that it can be updated."""
-        await self._streams.stop(target, ts, {})
+        await self._streams.stop(target, ts)
 
     # drafts and finals
 
@@ -147,8 +149,8 @@ class Poster:
         except PlatformError as exc:
             if exc.code != "streaming_state_conflict":
                 raise
-            await self._streams.stop(target, ts, {})
-            await self._api.call("chat.update", args)
+            await self._streams.stop(target, ts)
+            await self._api.paced("chat.update", args)
 
     async def _create(self, target: Target, part: Part) -> str:
         args = {

@@ -6,11 +6,12 @@ https://docs.slack.dev/ai/agent-sessions
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from typing import Any, Final
 
 from bots.slack.api import Api
-from core.adapter import Activity, Target
+from core.adapter import Activity, Target, Urgency
 from core.errors import PlatformError, RateLimited
 from core.telemetry import logger
 
@@ -34,6 +35,7 @@ class Status:
             SESSION: OrderedDict(),
             STATUS: OrderedDict(),
         }
+        self._clearing: set[asyncio.Task[None]] = set()
 
     async def indicate(self, target: Target, activity: Activity) -> None:
         """Show or clear it."""
@@ -46,10 +48,9 @@ class Status:
             await self._set(SESSION, (channel, thread), processing, busy=True)
             await self._set(STATUS, (channel, thread), {"status": THINKING}, busy=True)
             return
-        if (channel, thread) in self._busy[SESSION]:
-            await self._set(SESSION, (channel, thread), {"status": "active"}, busy=False)
-        if (channel, thread) in self._busy[STATUS]:
-            await self._set(STATUS, (channel, thread), {"status": ""}, busy=False)
+        for method, idle in ((SESSION, "active"), (STATUS, "")):
+            if (channel, thread) in self._busy[method]:
+                self._clear(method, (channel, thread), idle)
 
     def ending(self, target: Target) -> str | None:
         """The status that ends the thread's session, for the call that ends its stream."""
@@ -63,6 +64,23 @@ class Status:
     def posted(self, target: Target) -> None:
         """A message in the thread clears its status."""
         self._busy[STATUS].pop((target.place.channel, target.place.thread or ""), None)
+
+    async def close(self) -> None:
+        """Give up what still waits for a limit."""
+        for task in self._clearing:
+            task.cancel()
+        await asyncio.gather(*self._clearing, return_exceptions=True)
+
+    def _clear(self, method: str, key: Key, status: str) -> None:
+        """Clear it as soon as the limit lets it, which the end of a turn does not wait for."""
+
+        async def clear() -> None:
+            await self._api.limits.pacer.acquire([self._api.limits.of(method)], Urgency.FINAL)
+            await self._set(method, key, {"status": status}, busy=False)
+
+        task = asyncio.create_task(clear())
+        self._clearing.add(task)
+        task.add_done_callback(self._clearing.discard)
 
     async def _set(self, method: str, key: Key, args: dict[str, Any], *, busy: bool) -> None:
         if not self._has[method] or (busy and not self._api.may(method)):

@@ -15,7 +15,7 @@ from typing import Any, Final
 from bots.slack import blocks
 from bots.slack.api import Api
 from bots.slack.render import showable
-from core.adapter import Part, Target
+from core.adapter import Part, Target, Urgency
 from core.errors import PermissionDenied, PlatformError, RateLimited, TargetGone
 
 LIFE: Final = 240.0  # seconds; Slack ends a stream after 300
@@ -105,7 +105,7 @@ class Streams:
             return True
         is_old = time.monotonic() - growing.started > LIFE
         if growing.is_doubtful or is_old or not part.text.startswith(growing.shown):
-            await self.stop(target, ts, {})
+            await self.stop(target, ts)
             growing.is_stream = False
             return False
         more = showable(part.text, len(growing.shown))
@@ -144,12 +144,18 @@ class Streams:
             "session_status": session,
         }
         growing.is_doubtful = True  # should the call break, an update puts it right
-        was_live = await self.stop(target, ts, ending)
+        was_live = await self._stop(target, ts, ending)
         growing.is_stream = False
         return was_live and is_right
 
-    async def stop(self, target: Target, ts: str, ending: dict[str, Any]) -> bool:
-        """End a stream; False when it was over already."""
+    async def stop(self, target: Target, ts: str) -> bool:
+        """End a stream as it is, within the limit; False when it was over already."""
+        await self._api.limits.pacer.acquire(
+            [self._api.limits.of("chat.stopStream")], Urgency.FINAL
+        )
+        return await self._stop(target, ts, {})
+
+    async def _stop(self, target: Target, ts: str, ending: dict[str, Any]) -> bool:
         args = {"channel": target.place.channel, "ts": ts, **ending}
         try:
             await self._api.call("chat.stopStream", args)
@@ -157,7 +163,7 @@ class Streams:
             if exc.code in _OVER:
                 return False
             if args.get("session_status") and exc.code in {"invalid_status", "feature_disabled"}:
-                return await self.stop(target, ts, {**ending, "session_status": None})
+                return await self._stop(target, ts, {**ending, "session_status": None})
             raise
         return True
 
