@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from bots.building import build_client, build_moderation, open_store
@@ -42,12 +42,11 @@ RECONNECT = 60.0  # seconds at most between attempts to start a platform
 
 
 class App:
-    """A running talkwarden; `adapters` by platform name."""
+    """A running talkwarden."""
 
-    def __init__(self, config: Config, store: Store, adapters: Mapping[str, Adapter]) -> None:
+    def __init__(self, config: Config, store: Store) -> None:
         self.config = config
         self.store = store
-        self.adapters = adapters
         self.counters = Counters()
         self.settings = Settings(config, store)
         self.ledger = Ledger(config.usage, store)
@@ -66,7 +65,9 @@ class App:
             config, self.settings, self.ledger, store, forget=self._forget, stop=self.engine.stop
         )
         self.tokens = TokenCounters(config.model.tokenizer)
+        self.adapters = self._build_adapters()
         self._failed: dict[str, Exception] = {}
+        self._live: dict[str, Adapter] = {}
 
     async def run(self, stop: asyncio.Event) -> int:
         """Work until `stop` is set, then drain; the exit code."""
@@ -76,12 +77,30 @@ class App:
             stack.push_async_callback(moderation.aclose)
             means = Means(self.config, self.store, client, moderation, self.tokens)
             Chat(
-                means, self.engine, self.inbox, self.adapters, self.settings, self.commands,
+                means, self.engine, self.inbox, self._live, self.settings, self.commands,
                 self.ledger, self.counters,
             ).attach()  # fmt: skip
             await self.settings.load()
             await self._work(stack, stop)
         return 1 if self._failed and len(self._failed) == len(self.adapters) else 0
+
+    def _build_adapters(self) -> dict[str, Adapter]:
+        """An adapter for each platform whose tokens are present; an SDK is imported only then."""
+        adapters: dict[str, Adapter] = {}
+        if self.config.slack.is_enabled:
+            from bots.slack.adapter import SlackAdapter  # noqa: PLC0415
+
+            adapters["slack"] = SlackAdapter(self.config.slack, usage_of=self.usage_of)
+        if self.config.discord.is_enabled:
+            from bots.discord.adapter import DiscordAdapter  # noqa: PLC0415
+
+            adapters["discord"] = DiscordAdapter(self.config.discord, choices=self.choices)
+        return adapters
+
+    def choices(self, kind: str, typed: str, place: Place) -> Sequence[str]:
+        """What completes an option of a command: the models that may be chosen here."""
+        known = (*self.settings.choices(place), "default") if kind == "model" else ()
+        return [name for name in known if typed.lower() in name.lower()]
 
     async def usage_of(self, place: Place, author: Author) -> str:
         """One member's own usage, as a home page shows it."""
@@ -89,15 +108,13 @@ class App:
         return (await self.commands.run(command)).text
 
     async def _work(self, stack: AsyncExitStack, stop: asyncio.Event) -> None:
-        for name, adapter in list(self.adapters.items()):
-            await self._enter(stack, name, adapter)
+        entered = (self._enter(stack, name) for name in self.adapters)
+        await asyncio.gather(*entered)
         await self.engine.start()
         _settle_garbage_collection()
         async with asyncio.TaskGroup() as group:
             running = [
-                group.create_task(self._supervise(name, adapter), name=name)
-                for name, adapter in self.adapters.items()
-                if name not in self._failed
+                group.create_task(self._supervise(stack, name), name=name) for name in self.adapters
             ]
             chores = [
                 group.create_task(self.engine.keep_leases(), name="leases"),
@@ -114,19 +131,25 @@ class App:
                 task.cancel()
         _log.info("Stopped.", **self.counters.as_dict())
 
-    async def _enter(self, stack: AsyncExitStack, name: str, adapter: Adapter) -> None:
+    async def _enter(self, stack: AsyncExitStack, name: str) -> None:
+        """Open the platform's sessions, if it can be reached."""
         try:
-            await stack.enter_async_context(adapter)
+            await stack.enter_async_context(self.adapters[name])
         except (CredentialsRejected, ConfigError) as exc:
             self._failed[name] = exc
             _log.error("A platform can't be used.", platform=name, why=str(exc))
+        except PlatformError as exc:
+            _log.warning("A platform can't be reached yet.", platform=name, why=str(exc))
+        else:
+            self._live[name] = self.adapters[name]
 
-    async def _supervise(self, name: str, adapter: Adapter) -> None:
+    async def _supervise(self, stack: AsyncExitStack, name: str) -> None:
         """Keep one platform's intake running; its end never ends another's."""
         pause = 1.0
-        while True:
+        while name not in self._failed:
             try:
-                await adapter.run(self.inbox)
+                if name in self._live:
+                    await self._live[name].run(self.inbox)
             except (CredentialsRejected, ConfigError) as exc:
                 self._failed[name] = exc
                 _log.error("A platform can't be used any more.", platform=name, why=str(exc))
@@ -134,12 +157,16 @@ class App:
             except (PlatformError, StoreError) as exc:
                 _log.warning(
                     "A platform's connection failed; trying again.",
-                    platform=name, why=str(exc), seconds=pause,
-                )  # fmt: skip
+                    platform=name,
+                    why=str(exc),
+                    seconds=pause,
+                )
             except Exception:  # noqa: BLE001  # a supervisor: the other platform must not suffer
                 _log.exception("A platform's intake broke; trying again.", platform=name)
             await asyncio.sleep(pause)
             pause = min(RECONNECT, pause * 2)
+            if name not in self._live:
+                await self._enter(stack, name)
 
     async def _keep_house(self) -> None:
         while True:
@@ -160,20 +187,6 @@ class App:
         await self.store.write(forget_op(conversation))
 
 
-def build_adapters(config: Config) -> dict[str, Adapter]:
-    """An adapter for each platform whose tokens are present; an SDK is imported only then."""
-    adapters: dict[str, Adapter] = {}
-    if config.slack.is_enabled:
-        from bots.slack.adapter import SlackAdapter  # noqa: PLC0415
-
-        adapters["slack"] = SlackAdapter(config.slack)
-    if config.discord.is_enabled:
-        from bots.discord.adapter import DiscordAdapter  # noqa: PLC0415
-
-        adapters["discord"] = DiscordAdapter(config.discord)
-    return adapters
-
-
 @asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[App]:
     """The app with its database open."""
@@ -182,7 +195,7 @@ async def opened(config: Config) -> AsyncIterator[App]:
         _log.warning("Another talkwarden uses this database; waiting for it to stop.")
 
     async with open_store(config.storage.url, waiting) as store:
-        yield App(config, store, build_adapters(config))
+        yield App(config, store)
 
 
 async def serve(config: Config) -> int:

@@ -22,7 +22,7 @@ from core.answer import Answer, Means, Superseded, Turn
 from core.commands import Commands
 from core.delivery import Delivery
 from core.engine import Batch, Engine, Interrupt
-from core.errors import PlatformError
+from core.errors import PlatformError, PlatformUnavailable
 from core.history import (
     Entry,
     Past,
@@ -37,7 +37,7 @@ from core.moderation import Verdict
 from core.outbox import adopt_op, intend_op, parts_op
 from core.question import Question, Said, all_texts, entries, record_op, subject
 from core.recording import change, record, write_accepted
-from core.settings import Settings
+from core.settings import Resolved, Settings
 from core.storage import Op
 from core.telemetry import Counters, about, logger
 from core.turns import (
@@ -68,6 +68,7 @@ class Chat:
     engine: Engine
     inbox: Inbox
     adapters: Mapping[str, Adapter]
+    """Those that can be called now."""
     settings: Settings
     commands: Commands
     ledger: Ledger
@@ -82,13 +83,16 @@ class Chat:
 
     async def handle(self, batch: Batch) -> None:
         """Do what the batch asks for, to the end; raises to be called again with it."""
-        turn = self._turn(batch)
         event = batch.event
+        platform = event.place.platform
+        if platform not in self.adapters:
+            raise PlatformUnavailable("The platform is not connected.", platform=platform)
+        turn = self._turn(batch)
         with about(conversation=event.conversation, turn=turn.id):
             if batch.resumed is not None and batch.resumed.state == "finished":
                 await self._deliver_finished(turn, batch.resumed.text, batch.resumed.reply)
             elif isinstance(event, Edited | Deleted):
-                await change(self.means, self.adapters[event.place.platform], batch, event)
+                await change(self.means, self.adapters[platform], batch, event)
             elif batch.is_last_attempt:
                 await self._say(turn, GAVE_UP, "failed")
             elif isinstance(event, Command):
@@ -287,14 +291,15 @@ class Chat:
 
     def _turn(self, batch: Batch) -> Turn:
         event, resumed = batch.event, batch.resumed
+        resolved = self.settings.resolve(event.place)
         return Turn(
             id=resumed.id if resumed else turn_id(batch.items[0].event),
             batch=batch,
-            target=resumed.target if resumed else _target(batch),
+            target=resumed.target if resumed else _target(batch, resolved),
             adapter=self.adapters[event.place.platform],
             place=event.place,
             asker=Author(id="") if isinstance(event, Deleted) else event.author,
-            resolved=self.settings.resolve(event.place),
+            resolved=resolved,
             parts=resumed.parts if resumed else {},
         )
 
@@ -318,16 +323,20 @@ def _as_left(batch: Batch) -> list[Message]:
     return [item.event for item, is_there in found if is_there and isinstance(item.event, Message)]
 
 
-def _target(batch: Batch) -> Target:
+def _target(batch: Batch, resolved: Resolved) -> Target:
     event = batch.event
     if isinstance(event, Message):
+        place = event.place
+        wants_thread = resolved.mode == "thread" and not (
+            place.thread or place.is_private or event.handle or event.parent
+        )
         return Target(
             conversation=event.conversation,
             place=event.place,
             reply_to=event.id,
             handle=event.handle,
             asker=event.author,
-            is_new_thread=event.is_new_thread,
+            is_new_thread=event.is_new_thread or wants_thread,
         )
     return Target(
         conversation=event.conversation,

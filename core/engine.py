@@ -16,7 +16,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from core.errors import LeaseLost, NotStored, PlatformUnavailable, RateLimited, StoreUnavailable
+from core.errors import (
+    LeaseLost,
+    NotStored,
+    PlatformUnavailable,
+    RateLimited,
+    StoreUnavailable,
+    TalkwardenError,
+)
 from core.inbox import Queued
 from core.messages import Command, Deleted, Edited, Event, Message
 from core.storage import Store
@@ -287,7 +294,8 @@ class Engine:
                 lane.attempt += 1
             self._counters.count("turns.failed_attempt")
             delay = min(BACKOFF, 2.0 ** min(lane.attempt, 10))
-            _log.exception("A turn failed; it is tried again.", lane=lane.name, seconds=delay)
+            log = _log.warning if isinstance(exc, TalkwardenError) else _log.exception
+            log("A turn is tried again.", lane=lane.name, seconds=delay, why=str(exc))
             return delay
         else:
             lane.attempt = 0

@@ -34,8 +34,8 @@ def _pg_ctl() -> str:
 started_postgres = factories.postgresql_proc(executable=_pg_ctl(), port=None)
 
 
-class NetworkRefused(RuntimeError):
-    """A test reached for a host that is not this one."""
+class NetworkRefused(socket.gaierror):
+    """A test reached for a host that is not this one: to the code under test, an unknown one."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,7 +50,7 @@ def loopback_only() -> Iterator[None]:
     def refuse(host: object) -> None:
         name = host.decode() if isinstance(host, bytes) else host
         if name is not None and not str(name).startswith(LOOPBACK):
-            raise NetworkRefused(f"a test may not reach {name!r}")
+            raise NetworkRefused(socket.EAI_NONAME, f"a test may not reach {name!r}")
 
     def guarded(original: Any) -> Any:
         def connecting(self: socket.socket, address: Any) -> Any:

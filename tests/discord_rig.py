@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from bots.discord.adapter import DiscordAdapter
 from bots.simulators.discord import DiscordSimulator
-from core.adapter import Part, Target
+from core.adapter import Part, Target, Ways
 from core.config_schema import DiscordConfig
 from core.errors import StoreUnavailable
 from core.messages import ConversationId, Event, Message, Place
@@ -29,6 +29,7 @@ class Keeper:
         self.unread: list[str] = []
         self.delay = delay
         self.is_full = False
+        self.agreed = Ways()
 
     async def accept(self, event: Event) -> bool:
         """Store an event after `delay`, unless it is there already."""
@@ -55,6 +56,10 @@ class Keeper:
     async def remember(self, key: str, value: str) -> None:
         """Keep an adapter's own state."""
         self.kept[key] = value
+
+    def ways(self, place: Place) -> Ways:
+        """How every channel is answered."""
+        return self.agreed
 
     def unreadable(self, platform: str, why: str) -> None:
         """Note what could not be read."""

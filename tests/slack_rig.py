@@ -9,7 +9,7 @@ from typing import Any
 
 from bots.simulators.slack import SlackChannel, SlackOptions, SlackSimulator, SlackUser
 from bots.slack.adapter import SlackAdapter
-from core.adapter import Part, Target
+from core.adapter import Part, Target, Ways
 from core.config_schema import SlackConfig
 from core.messages import Author, ConversationId, Event, Place
 from core.secret import Secret
@@ -31,6 +31,7 @@ class Kept:
         self.located: dict[str, ConversationId] = {}
         self.failing: Exception | None = None
         self.delay = 0.0
+        self.agreed = Ways()
         self._changed = asyncio.Event()
 
     async def accept(self, event: Event) -> bool:
@@ -50,6 +51,9 @@ class Kept:
 
     async def remember(self, key: str, value: str) -> None:
         self.memory[key] = value
+
+    def ways(self, place: Place) -> Ways:
+        return self.agreed
 
     def unreadable(self, platform: str, why: str) -> None:
         self.unread.append(why)

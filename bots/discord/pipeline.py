@@ -20,6 +20,7 @@ from bots.discord.events import Found, Me
 from bots.discord.lookup import Lookup
 from bots.discord.session import Entry, Journal, Mark, Tail
 from core.adapter import Intake
+from core.commands import parse
 from core.errors import StoreError
 from core.messages import Command, ConversationId, Event, Message
 from core.telemetry import logger
@@ -168,7 +169,31 @@ class Pipeline:
                 event = found.with_reference()
             elif found.follows:
                 event = replace(event, conversation=home)
-        return self._with_latest(event, is_loose=found.is_loose)
+        return self._as_agreed(self._with_latest(event, is_loose=found.is_loose))
+
+    def _as_agreed(self, event: Event) -> Event:
+        """As the channel is set up: one conversation as a whole, and commands in plain text."""
+        place = event.place
+        is_open = not (place.thread or place.is_private)
+        if is_open and self._intake.ways(place).whole_channel:
+            whole = events.conversation_id(place.workspace, place.channel)
+            event = replace(event, conversation=whole)
+            if isinstance(event, Message):
+                event = replace(event, parent=None)
+        if isinstance(event, Message) and event.is_addressed and not event.quoted:
+            order = parse(event.text)
+            if order is not None:
+                name, argument = order
+                return Command(
+                    conversation=event.conversation,
+                    place=place,
+                    id=event.id,
+                    author=event.author,
+                    name=name,
+                    argument=argument,
+                    position=event.position,
+                )
+        return event
 
     async def _home(self, event: Event, message: str) -> ConversationId | None:
         task = self._under_way.get(message)

@@ -22,7 +22,7 @@ from bots.slack.history import History
 from bots.slack.names import Names
 from bots.slack.order import Order
 from bots.slack.people import Json, Me
-from bots.slack.places import is_dm
+from bots.slack.places import encode, is_dm
 from bots.slack.posting import Poster
 from bots.slack.render import LIMIT, render
 from bots.slack.sockets import SocketMode
@@ -32,7 +32,7 @@ from bots.slack.web import Endpoint
 from core.adapter import Activity, Capabilities, Intake, Part, Target, Urgency
 from core.config_schema import SlackConfig
 from core.errors import ConfigError, CredentialsRejected, PlatformError
-from core.messages import Attachment, Author, ConversationId, Event, Message, Place
+from core.messages import Attachment, Author, Command, ConversationId, Event, Message, Place
 from core.telemetry import logger
 
 _log = logger("talkwarden.slack")
@@ -111,6 +111,7 @@ class SlackAdapter:
             task.cancel()
         await asyncio.gather(*self._side_tasks, return_exceptions=True)
         await self._names.close()
+        await self._status.close()
         await self._api.close()
 
     @property
@@ -222,7 +223,7 @@ class SlackAdapter:
         work = self._names.learn(events.people_in(event), channel)
         if not root or event.get("parent_user_id") != self._me.user:
             await self._order.turn(channel, work)
-            return events.parse(event, self._me, self._names)
+            return self._as_agreed(events.parse(event, self._me, self._names), intake)
         # under an answer that began no thread: the reply belongs to that answer's conversation
         known: list[ConversationId | None] = []
         where = Place(PLATFORM, self._me.team, channel)
@@ -237,6 +238,19 @@ class SlackAdapter:
         if parsed is None or known[0] is None:
             return parsed
         return msgspec.structs.replace(parsed, conversation=known[0])
+
+    def _as_agreed(self, event: Event | None, intake: Intake) -> Event | None:
+        """A message outside of threads belongs to the channel where that is one conversation."""
+        if event is None or isinstance(event, Command) or event.place.thread != event.id:
+            return event
+        if event.place.is_private or not intake.ways(event.place).whole_channel:
+            return event
+        place = msgspec.structs.replace(event.place, thread=None)
+        conversation = encode(place.workspace, place.channel, None)
+        event = msgspec.structs.replace(event, place=place, conversation=conversation)
+        if isinstance(event, Message):
+            event = msgspec.structs.replace(event, is_new_thread=False)
+        return event
 
     async def _receive(self, intake: Intake) -> None:
         config = self._config
