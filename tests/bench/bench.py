@@ -25,7 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from rig import ROOT, Rig
+from rig import Rig, scratch
 
 BOTS = ("sdk", "openai", "talkwarden")
 SIM = {
@@ -72,7 +72,7 @@ def quantile(values: list[float], share: float) -> float:
 
 def commit_ms() -> float:
     """The median cost of one durable SQLite commit on this disk, in milliseconds."""
-    with tempfile.TemporaryDirectory(dir=ROOT) as folder:
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
         connection = sqlite3.connect(f"{folder}/commit.db", isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")

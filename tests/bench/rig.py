@@ -23,6 +23,13 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
 
+def scratch() -> Path:
+    """A folder on the checkout's disk: /tmp may be memory, where a commit costs nothing."""
+    folder = ROOT / ".bench"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 class Rig:
     """One platform with one bot; `bot` is "talkwarden" or a floor ("openai", "sdk")."""
 
@@ -43,7 +50,7 @@ class Rig:
             self.model_control = model["control_url"]
             self.addresses = sim
             self.control = sim["control_url"].rstrip("/")
-            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=ROOT))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=scratch()))
             await self._bot(stack, model["base_url"], Path(folder), env or {})
             yield self
             await _end(self.process)  # while its platform still answers
