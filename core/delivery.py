@@ -27,6 +27,7 @@ _log = logger("talkwarden.delivery")
 ATTEMPTS = 5  # of one call; beyond that the turn is tried again as a whole
 CALL_TIMEOUT = 30.0  # seconds for one call of an adapter
 MAX_PAUSE = 60.0  # seconds
+STALE = 0.05  # seconds of waiting after which a draft takes up what was written meanwhile
 GATHER = 0.03  # seconds: an answer that is complete by then appears in one call
 
 T = TypeVar("T")
@@ -50,15 +51,16 @@ class Delivery:
         self._target = target
         self._turn = turn
         self._store = store
-        self._has_feedback = has_feedback
+        self.has_feedback = has_feedback
         self._ids: dict[int, str] = {}
         self._doubtful: dict[int, float] = {}
         self._intended: set[int] = set()
         for index, row in (known or {}).items():
+            if row["state"] == "withdrawn":
+                continue
             self._intended.add(index)
             if row["message"] is not None:
-                if row["state"] != "withdrawn":
-                    self._ids[index] = row["message"]
+                self._ids[index] = row["message"]
             else:
                 self._doubtful[index] = row["attempted_at"]
         self._shown: dict[int, Part] = {}
@@ -67,6 +69,7 @@ class Delivery:
         self._grown = asyncio.Event()
         self._is_final = False
         self._is_waiting = False
+        self._clear: Clear | None = None
         self._follower: asyncio.Task[None] | None = None
         self.on_posted: Callable[[str], None] = lambda message_id: None  # noqa: ARG005
 
@@ -127,29 +130,33 @@ class Delivery:
     async def _follow(
         self, ready: Awaitable[object], clear: Clear, on_failure: Callable[[Exception], None]
     ) -> None:
+        self._clear = clear
         try:
-            await ready
+            await self._overtakable(lambda: ready)
             await self._grown.wait()
-            await self._gather()
+            await self._overtakable(lambda: asyncio.sleep(GATHER))
             while not self._is_final:
-                await self._grown.wait()
                 self._grown.clear()
                 self._text += await clear()
-                if self._text.strip():
+                if self._text.strip() and not self._is_final:
                     await self._show_draft()
+                await self._grown.wait()
         except Exception as exc:  # noqa: BLE001  # a supervisor: the turn's owner decides
             on_failure(exc)
 
-    async def _gather(self) -> None:
+    async def _overtakable(self, wait: Callable[[], Awaitable[object]]) -> None:
+        """Wait for something that `finish` and `abandon` need not wait for."""
+        if self._is_final:
+            return
         self._is_waiting = True
         try:
-            await asyncio.sleep(GATHER)
+            await wait()
         finally:
             self._is_waiting = False
 
     async def _show_draft(self) -> None:
         try:
-            await self._bring_up()
+            await self._bring_up(is_draft=True)
         except PlatformError as exc:
             # The final text is tried again whatever happened to a draft.
             _log.info("A draft could not be shown.", error=str(exc), code=exc.code)
@@ -164,35 +171,40 @@ class Delivery:
             task.cancel()
         await asyncio.wait([task])
 
-    async def _bring_up(self) -> None:
-        """Post or edit one part after the other until all show the text."""
+    async def _bring_up(self, *, is_draft: bool = False) -> None:
+        """Post or edit one part after the other until all show the text.
+
+        A draft ends early as soon as the final text is there: `finish` goes on with that.
+        """
         while (index := self._next_difference()) is not None:
-            if self._is_once and index in self._doubtful:
-                _log.warning("Whether a private answer was shown is unknown.", turn=self._turn)
+            if self._is_once and (index in self._doubtful or index in self._ids):
+                _log.info("A private answer is not repeated.", turn=self._turn, part=index)
                 self._shown[index] = self._parts()[index]
                 continue
-            was_final = self._is_final
             message_id = self._ids.get(index) or await self._look_for(index)
             if message_id is None:
                 await self._intend(index)
-            await self._wait_turn(message_id, is_final=was_final)
-            if self._is_final and not was_final:
-                return  # finish() goes on from here with the whole text
+            if is_draft and not await self._may_draft(message_id):
+                return
+            if not is_draft:
+                await self._adapter.pace(self._target, Urgency.FINAL, message_id)
             part = self._parts()[index]
             if message_id is None:
                 await self._post(part)
             else:
                 await self._edit(message_id, part)
+            if is_draft and self._is_final:
+                return
 
-    async def _wait_turn(self, message_id: str | None, *, is_final: bool) -> None:
-        urgency = (
-            Urgency.FINAL if is_final else Urgency.POST if message_id is None else Urgency.EDIT
-        )
-        self._is_waiting = not is_final
-        try:
-            await self._adapter.pace(self._target, urgency, message_id)
-        finally:
-            self._is_waiting = False
+    async def _may_draft(self, message_id: str | None) -> bool:
+        """Wait for a slot; False if the draft was overtaken meanwhile."""
+        urgency = Urgency.POST if message_id is None else Urgency.EDIT
+        asked_at = time.monotonic()
+        await self._overtakable(lambda: self._adapter.pace(self._target, urgency, message_id))
+        if self._clear is not None and time.monotonic() - asked_at > STALE and not self._is_final:
+            self._grown.clear()
+            self._text += await self._clear()
+        return not self._is_final
 
     def _parts(self) -> list[Part]:
         texts = self._adapter.render(self._text)
@@ -205,7 +217,7 @@ class Delivery:
                 is_last=index == last,
                 # what is before the last part does not change any more
                 is_final=self._is_final or index != last,
-                has_feedback=self._has_feedback,
+                has_feedback=self.has_feedback,
             )
             for index, text in enumerate(texts)
         ]
@@ -227,36 +239,44 @@ class Delivery:
 
     async def _look_for(self, index: int) -> str | None:
         """The message of a part whose post has an unknown outcome."""
-        since = self._doubtful.pop(index, None)
+        since = self._doubtful.get(index)
         if since is None:
             return None
         part = Part(turn=self._turn, index=index, text="")
         found = await self._call(lambda: self._adapter.find(self._target, part, since))
+        del self._doubtful[index]
         if found is not None:
             self._note(index, found)
         return found
 
     async def _post(self, part: Part) -> None:
-        attempted_at = time.time()
-
-        async def post() -> str:
-            try:
-                async with asyncio.timeout(CALL_TIMEOUT):
-                    return await self._adapter.post(self._target, part)
-            except (PlatformUnavailable, TimeoutError):
-                if self._is_once:
-                    _log.warning("A private answer has an unknown outcome.", turn=self._turn)
-                    return ""
-                # It may have been carried out: never post again without a look.
-                found = await self._call(
-                    lambda: self._adapter.find(self._target, part, attempted_at)
-                )
-                if found is None:
-                    raise
-                return found
-
-        self._note(part.index, await self._call(post))
+        message_id = await self._call(lambda: self._post_once(part))
+        if message_id is not None:
+            self._doubtful.pop(part.index, None)
+            self._note(part.index, message_id)
         self._shown[part.index] = part
+
+    async def _post_once(self, part: Part) -> str | None:
+        """Post, but never again without a look; None for a private answer of unknown outcome."""
+        since = self._doubtful.get(part.index)
+        if since is not None:
+            found = await self._adapter.find(self._target, part, since)
+            if found is not None:
+                return found
+        # until the platform has said something it may have been carried out
+        self._doubtful.setdefault(part.index, time.time())
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                return await self._adapter.post(self._target, part)
+        except (PlatformUnavailable, TimeoutError):
+            if not self._is_once:
+                raise
+            _log.warning("A private answer has an unknown outcome.", turn=self._turn)
+            return None
+        except PlatformError:
+            if since is None:
+                del self._doubtful[part.index]
+            raise
 
     async def _edit(self, message_id: str, part: Part) -> None:
         try:

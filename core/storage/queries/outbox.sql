@@ -1,7 +1,9 @@
 -- name: intend
 INSERT INTO outbox (turn, part, conversation, state, attempted_at)
 VALUES (:turn, :part, :conversation, 'intent', :now)
-ON CONFLICT DO NOTHING
+ON CONFLICT (turn, part) DO UPDATE
+SET state = 'intent', message = NULL, attempted_at = excluded.attempted_at
+WHERE outbox.state = 'withdrawn'
 
 -- name: sent
 UPDATE outbox SET message = :message, state = 'sent'
