@@ -327,6 +327,19 @@ async def test_working_is_shown_and_cleared() -> None:
     assert calls == 1
 
 
+async def test_working_ends_without_a_stream() -> None:
+    """When a turn ends otherwise, session and status are cleared, each within its limit."""
+    async with rig(is_running=False) as slack:
+        root = await slack.sim.say("D0ALICE", "U0ALICE", "question")
+        target = slack.target(root, "D0ALICE")
+        await slack.adapter.indicate(target, Activity.WORKING)
+        await slack.adapter.indicate(target, Activity.IDLE)
+        await slack.sim.wait_for(
+            lambda: slack.sim.sessions["D0ALICE", root].status == "active"
+            and slack.sim.status("D0ALICE", root) == ""
+        )
+
+
 async def test_no_status_where_there_is_none() -> None:
     """A workspace without the feature is asked once, and nothing is raised."""
     async with rig(is_running=False, options={"agent_app": False}) as slack:
