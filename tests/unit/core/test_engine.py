@@ -13,6 +13,7 @@ from fakes.events import ALICE, BOB, command, conversation, deleted, edited, mes
 from fakes.waiting import until
 
 from core import engine as engines
+from core.adapter import Target
 from core.config_schema import Config
 from core.engine import Batch, Engine, Interrupt
 from core.errors import LeaseLost, NotStored, PlatformUnavailable, StoreUnavailable
@@ -280,17 +281,22 @@ async def test_what_an_earlier_process_left_is_handled(store: Store) -> None:
     assert sorted(later.keys()) == sorted(post.id for post in posts)
 
 
+def target(batch: Batch) -> Target:
+    """Where the answer to a batch goes."""
+    event = batch.event
+    return Target(event.conversation, event.place, reply_to=event.id)
+
+
 async def test_a_turn_that_was_begun_is_resumed_first(store: Store) -> None:
     """A begun turn comes back under its id, with its items, parts and target, before new ones."""
     earlier = Process(store, owner="earlier")
     handled: list[Batch] = []
 
     async def begin(batch: Batch) -> None:
-        from core.chat import _target
         from core.outbox import intend_op
 
         def op() -> Op[None]:
-            yield from begin_op("turn-1", batch.lane, _target(batch), batch.fence, 1.0)
+            yield from begin_op("turn-1", batch.lane, target(batch), batch.fence, 1.0)
             yield from take_rows_op("turn-1", batch.items)
             yield from intend_op("turn-1", 0, batch.lane, 1.0)  # type: ignore[arg-type]
 
@@ -321,7 +327,6 @@ async def test_a_turn_that_was_begun_is_resumed_first(store: Store) -> None:
 
 async def test_a_stale_fence_commits_nothing(store: Store) -> None:
     """Who has lost a lane can neither finish nor complete a turn that another has taken up."""
-    from core.adapter import Target
     from core.turns import finish_text_op
 
     post = message()
@@ -342,7 +347,6 @@ async def test_a_stale_fence_commits_nothing(store: Store) -> None:
 
 async def test_rows_that_were_not_stored_begin_no_turn(store: Store) -> None:
     """A turn can't take a row that never became durable: the turn is not begun either."""
-    from core.adapter import Target
     from core.inbox import Queued
 
     post = message()
