@@ -335,8 +335,10 @@ async def test_working_ends_without_a_stream() -> None:
         await slack.adapter.indicate(target, Activity.WORKING)
         await slack.adapter.indicate(target, Activity.IDLE)
         await slack.sim.wait_for(
-            lambda: slack.sim.sessions["D0ALICE", root].status == "active"
-            and slack.sim.status("D0ALICE", root) == ""
+            lambda: (
+                slack.sim.sessions["D0ALICE", root].status == "active"
+                and slack.sim.status("D0ALICE", root) == ""
+            )
         )
 
 
