@@ -12,18 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-import structlog
-
 from core.config import AttachmentsConfig
 from core.errors import AttachmentRejected, PlatformError
 from core.messages import Attachment
 from core.pdf import read_pdf
+from core.telemetry import logger
 
 AT_ONCE = 3  # downloads of one message
 FETCH_SECONDS = 20.0  # for one download
 NAME = 120  # characters of a file's name
 
-_log = structlog.get_logger("talkwarden.attachments")
+_log = logger("talkwarden.attachments")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
-import structlog
 
 from core.config import Config, Override
 from core.config_checks import source_at
@@ -22,6 +21,7 @@ from core.config_tree import dotted
 from core.errors import ConfigError
 from core.messages import Author, Place
 from core.storage import Op, Row, Store, query
+from core.telemetry import logger
 
 Scope: TypeAlias = Literal["channel", "workspace"]
 
@@ -41,7 +41,7 @@ DEFAULTS = {
 }
 """Each setting, and the section and key that hold its general value."""
 
-_log = structlog.get_logger("talkwarden.settings")
+_log = logger("talkwarden.settings")
 
 
 @dataclass(frozen=True, slots=True)
