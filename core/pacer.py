@@ -80,6 +80,7 @@ class Pacer:
         self._waiters: list[_Waiter] = []
         self._arrivals = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0  # of the timer; uvloop's handles can't be asked
 
     async def acquire(self, routes: Sequence[Route], urgency: Urgency) -> None:
         """Return when all routes let the call pass; they are then charged. Cancellable."""
@@ -219,10 +220,10 @@ class Pacer:
         loop = asyncio.get_running_loop()
         due = loop.time() + wait
         if self._timer is not None:
-            if is_sooner_only and self._timer.when() <= due:
+            if is_sooner_only and self._due <= due:
                 return
             self._cancel_timer()
-        self._timer = loop.call_at(due, self._pump)
+        self._timer, self._due = loop.call_at(due, self._pump), due
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
