@@ -110,16 +110,21 @@ class Answer:
         ready = asyncio.ensure_future(self._ready(begun))
         working = asyncio.ensure_future(self._show_working())
         self._delivery.follow(asyncio.shield(ready), self._clear, self._fail)
+        self._delivery.intend_first()
         try:
             text, reply = await self._settle(reader, ready)
             if text is None:
                 await self._delivery.abandon()
                 return None
+            self._delivery.has_feedback = bool(reply.text)
             attempt, seq = await begun
             reply = self._billed(reply, attempt, seq)
             await self._means.store.write(self._finish_op(text, reply))
             await self._delivery.finish(text)
             return reply
+        except Superseded:
+            await asyncio.shield(begun)  # what follows has to find the turn
+            raise
         finally:
             await self._delivery.abandon()
             tasks = (reader, begun, ready, working)
@@ -151,8 +156,9 @@ class Answer:
 
     async def _ready(self, begun: Awaitable[object]) -> None:
         """Return when something may become visible."""
-        scoring = self._means.moderation.score_all(self._question.texts, self._question.verdict)
-        verdict = await scoring if self._means.moderation.when == "overlap" else None
+        moderation, verdict = self._means.moderation, None
+        if moderation.when == "overlap":
+            verdict = await moderation.score_all(self._question.texts, self._question.verdict)
         for item in self._turn.batch.items:
             await item.durable()
         await begun
@@ -204,23 +210,30 @@ class Answer:
         self, reader: asyncio.Future[None], ready: asyncio.Future[None]
     ) -> tuple[str | None, Reply]:
         """Read the model to the end and decide what the member sees; None: nothing more now."""
+        interrupt = self._turn.batch.interrupt
         try:
-            await self._read_until_interrupted(reader)
-            self._gate.finish()
-            await asyncio.shield(ready)
-            await self._clear()
+            try:
+                await self._read_until_interrupted(reader)
+                self._gate.finish()
+            except ModelError as exc:
+                await asyncio.shield(ready)
+                found = await self._failed(exc)
+            else:
+                await asyncio.shield(ready)
+                await self._clear()
+                found = self._answered()
         except (Violation, QuestionRefused) as exc:
-            return self._withheld(exc)
-        except ModelError as exc:
-            await asyncio.shield(ready)
-            return await self._failed(exc)
-        reason = self._turn.batch.interrupt.reason
-        text = "".join(self._cleared)
-        if reason == "shutdown":
-            return None, Reply()
-        if reason == "deleted":
+            found = self._withheld(exc)
+        else:
+            if interrupt.reason == "shutdown":
+                return None, Reply()
+        if interrupt.reason == "deleted":
             return "", Reply(outcome="withdrawn")
-        if reason == "stop":
+        return found
+
+    def _answered(self) -> tuple[str, Reply]:
+        text = "".join(self._cleared)
+        if self._turn.batch.interrupt.reason == "stop":
             return _joined(text, STOPPED), Reply("stopped", text)
         if not text.strip():
             return EMPTY, Reply("failed")
@@ -270,6 +283,7 @@ class Answer:
         deadline = self._means.config.engine.turn_deadline
         async with self._means.client.stream(request, deadline=deadline) as stream:
             async for batch in stream:
+                self._model = self._model or request.model
                 text = self._shown(batch)
                 if text:
                     self._gate.feed(text)

@@ -21,12 +21,12 @@ from core.adapter import Adapter, Target
 from core.answer import Answer, Means, Superseded, Turn
 from core.commands import Commands
 from core.delivery import Delivery
-from core.engine import Batch, Engine, Interrupt
+from core.engine import ATTEMPTS, Batch, Engine, Interrupt
 from core.errors import PlatformError, PlatformUnavailable
 from core.history import (
     Entry,
     Past,
-    append_op,
+    answer_op,
     backfill_op,
     load_op,
     past_op,
@@ -43,6 +43,7 @@ from core.telemetry import Counters, about, logger
 from core.turns import (
     Outcome,
     Reply,
+    answers_to_op,
     begin_op,
     complete_op,
     finish_rows_op,
@@ -89,10 +90,13 @@ class Chat:
             raise PlatformUnavailable("The platform is not connected.", platform=platform)
         turn = self._turn(batch)
         with about(conversation=event.conversation, turn=turn.id):
-            if batch.resumed is not None and batch.resumed.state == "finished":
+            if batch.attempt > ATTEMPTS:
+                await self._drop(turn)
+            elif batch.resumed is not None and batch.resumed.state == "finished":
+                await self._take_up(turn)
                 await self._deliver_finished(turn, batch.resumed.text, batch.resumed.reply)
             elif isinstance(event, Edited | Deleted):
-                await change(self.means, self.adapters[platform], batch, event)
+                await change(self.means, turn.adapter, batch, await self._changed(turn, event))
             elif batch.is_last_attempt:
                 await self._say(turn, GAVE_UP, "failed")
             elif isinstance(event, Command):
@@ -118,15 +122,17 @@ class Chat:
     async def _posts(self, turn: Turn) -> None:
         messages = _as_left(turn.batch)
         if not messages:  # deleted before their turn came
-            await self.means.store.write(finish_rows_op(turn.batch.items))
+            await self._end_quietly(turn)
             return
         past, head = turn.batch.items[0].past or await self._past(messages[0])
-        if not self._is_asked(messages[-1], turn, past):
-            await record(self.means, turn.batch, messages)
-            return
+        asking = [message for message in messages if self._is_asked(message, turn, past)]
         refusal = access.may_ask(self.means.config.access, turn.resolved, turn.place, turn.asker)
-        if refusal is not None and (refusal.is_silent or not messages[-1].is_addressed):
-            await record(self.means, turn.batch, messages)
+        is_silent = refusal is not None and (refusal.is_silent or not asking[-1].is_addressed)
+        if not asking or is_silent:
+            if turn.parts:
+                await self._end_quietly(turn)
+            else:
+                await record(self.means, turn.batch, messages)
         elif refusal is not None:
             await self._say(turn, refusal.sentence, "refused")
         elif limit := await self.ledger.exceeded(turn.place, turn.asker):
@@ -160,11 +166,18 @@ class Chat:
         try:
             await self._answer(turn, question)
         except Superseded:
-            turn.batch.interrupt = Interrupt()
+            turn.batch.interrupt, turn.batch.items[0].past = Interrupt(), None
             parts = await self.means.store.read(parts_op(turn.id))
             await self._posts(replace(turn, parts=parts))
 
-    async def _read_files(self, turn: Turn, message: Message) -> Said:
+    async def _changed(self, turn: Turn, event: Edited | Deleted) -> Said | Deleted:
+        """The change, with the files of a message whose files the model was given."""
+        if isinstance(event, Deleted):
+            return event
+        answered = await self.means.store.read(answers_to_op(event)) if event.attachments else ()
+        return await self._read_files(turn, event) if answered else Said(event)
+
+    async def _read_files(self, turn: Turn, message: Message | Edited) -> Said:
         if not message.attachments:
             return Said(message)
         config = self.means.config
@@ -217,9 +230,12 @@ class Chat:
         past = await store.read(load_op(command.conversation))
         seq = earlier["question"] if earlier is not None else 0
         refusal = access.may_ask(self.means.config.access, turn.resolved, turn.place, turn.asker)
-        if refusal is not None or not past.branch(seq):
+        is_here = earlier is not None and earlier["conversation"] == command.conversation
+        text = NOT_MINE if not (is_here and past.branch(seq)) else None
+        text = refusal.sentence if refusal is not None else text
+        text = text or await self.ledger.exceeded(turn.place, turn.asker)
+        if text:
             target = replace(turn.target, is_only_for_asker=True)
-            text = refusal.sentence if refusal is not None else NOT_MINE
             await self._say(replace(turn, target=target), text, "refused")
             return
         adopted = await store.write(
@@ -249,9 +265,9 @@ class Chat:
 
     async def _deliver_finished(self, turn: Turn, text: str, reply: Reply) -> None:
         """Show a finished text, whoever finished it, and complete the turn."""
-        delivery = self._delivery(
-            turn, has_feedback=reply.outcome == "answered" and reply.text != ""
-        )
+        delivery = self._delivery(turn, has_feedback=reply.text != "")
+        if turn.batch.resumed is None and not turn.parts:
+            delivery.intend_first()  # by `_say`
         try:
             await delivery.finish(text)
         except PlatformError as exc:
@@ -274,7 +290,7 @@ class Chat:
             yield from complete_op(turn.id, fence, reply.outcome, turn.batch.items, now)
             if reply.text and reply.question:
                 answer = Entry("assistant", reply.text, parent=reply.question, turn=turn.id)
-                yield from append_op(turn.target.conversation, turn.place, [answer], now)
+                yield from answer_op(turn.target.conversation, turn.place, answer, now)
             if bill is not None:
                 yield from self.ledger.record_op(bill)
 
@@ -285,6 +301,33 @@ class Chat:
         _log.info("A turn is done.", outcome=reply.outcome, model=reply.model)
 
     # What the steps share.
+
+    async def _take_up(self, turn: Turn) -> None:
+        """Make a turn of an earlier process, or of a failed attempt, this one's."""
+        await self.means.store.write(
+            begin_op(turn.id, turn.batch.lane, turn.target, turn.batch.fence, self.means.clock())
+        )
+
+    async def _end_quietly(self, turn: Turn) -> None:
+        """Nobody asks any more: take back what may be visible, and say nothing."""
+        if turn.parts:
+            await self._say(turn, "", "withdrawn")
+        else:
+            await self.means.store.write(finish_rows_op(turn.batch.items))
+
+    async def _drop(self, turn: Turn) -> None:
+        """Not even a sentence could be said: leave the conversation to its next question."""
+        _log.error("A turn is given up.", attempts=turn.batch.attempt)
+        now = self.means.clock()
+
+        def op() -> Op[None]:
+            if turn.batch.resumed is not None:
+                fence = turn.batch.fence
+                yield from begin_op(turn.id, turn.batch.lane, turn.target, fence, now)
+                yield from complete_op(turn.id, fence, "failed", (), now)
+            yield from finish_rows_op(turn.batch.items)
+
+        await write_accepted(self.means.store, turn.batch, op())
 
     async def _past(self, message: Message) -> tuple[Past, int | None]:
         return await self.means.store.read(past_op(message.conversation, message.parent))

@@ -121,6 +121,14 @@ def append_op(
     return seq
 
 
+def answer_op(conversation: ConversationId, place: Place, answer: Entry, now: float) -> Op[None]:
+    """Append an answer; one whose question a reset has left behind is left behind with it."""
+    seq = yield from append_op(conversation, place, (answer,), now)
+    rows = yield query("history.conversation", id=conversation)
+    if answer.parent is not None and rows[0]["window_start"] > answer.parent:
+        yield query("history.move_window", id=conversation, start=seq + 1)
+
+
 def backfill_op(
     conversation: ConversationId, place: Place, entries: Sequence[Entry], now: float
 ) -> Op[None]:

@@ -39,25 +39,29 @@ async def record(means: Means, batch: Batch, messages: Sequence[Message]) -> Non
     await write_accepted(means.store, batch, op())
 
 
-async def change(means: Means, adapter: Adapter, batch: Batch, event: Edited | Deleted) -> None:
+async def change(means: Means, adapter: Adapter, batch: Batch, changed: Said | Deleted) -> None:
     """Keep a new version of a message, or its end, and with it the end of what answered it."""
     now = means.clock()
-    content, is_gone, verdict = "", True, None
-    if isinstance(event, Edited):
-        said = Said(event)
-        verdict = means.moderation.check_all(said.texts())
-        is_gone = not verdict.is_allowed
-        content = "" if is_gone else entries([said], verdict)[0].content
-    else:
-        await _withdraw_answers(means, adapter, event)
+    if isinstance(changed, Deleted):
+        await _withdraw_answers(means, adapter, changed)
+        await write_accepted(means.store, batch, _deletion_op(changed, batch, now))
+        return
+    event, verdict = changed.message, means.moderation.check_all(changed.texts())
+    assert isinstance(event, Edited)
 
     def op() -> Op[None]:
-        if isinstance(event, Edited) and verdict is not None:
-            yield from record_op(subject(event), "in", verdict, now)
+        yield from record_op(subject(event), "in", verdict, now)
+        is_gone = not verdict.is_allowed
+        content = "" if is_gone else entries([changed], verdict)[0].content
         yield from revise_op(event, content, now, is_deleted=is_gone)
         yield from finish_rows_op(batch.items)
 
     await write_accepted(means.store, batch, op())
+
+
+def _deletion_op(event: Deleted, batch: Batch, now: float) -> Op[None]:
+    yield from revise_op(event, "", now, is_deleted=True)
+    yield from finish_rows_op(batch.items)
 
 
 async def write_accepted(store: Store, batch: Batch, op: Op[None]) -> None:
@@ -76,6 +80,8 @@ async def _withdraw_answers(means: Means, adapter: Adapter, event: Deleted) -> N
         try:
             await delivery.withdraw()
         except PlatformError as exc:
+            if exc.retryable:
+                raise
             _log.warning("An answer could not be withdrawn.", error=str(exc))
             continue
         now = means.clock()

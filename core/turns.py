@@ -16,7 +16,7 @@ from core.adapter import Target
 from core.completions.types import Usage
 from core.errors import LeaseLost, NotStored
 from core.inbox import Queued, to_queued
-from core.messages import Deleted
+from core.messages import Deleted, Edited
 from core.storage import Op, Row, query
 
 _encode = msgspec.json.Encoder().encode
@@ -188,7 +188,7 @@ def get_op(turn: str) -> Op[Row | None]:
     return rows[0] if rows else None
 
 
-def answers_to_op(event: Deleted) -> Op[list[Answered]]:
+def answers_to_op(event: Edited | Deleted) -> Op[list[Answered]]:
     """The turns that answered this message, and the messages that show them."""
     place = event.place
     rows = yield query(

@@ -71,8 +71,9 @@ class FakeAdapter:
         self._losses[call] = self._losses.get(call, 0) + times
 
     def render(self, text: str) -> Sequence[str]:
-        """Pieces of LIMIT characters."""
-        return [text[at : at + LIMIT] for at in range(0, len(text), LIMIT)]
+        """Pieces of as many characters as a part may have."""
+        limit = self.capabilities.part_limit
+        return [text[at : at + limit] for at in range(0, len(text), limit)]
 
     async def __aenter__(self) -> Self:
         return self

@@ -31,9 +31,20 @@ SELECT id, lane, conversation, state, outcome, attempt, target, question, text, 
 FROM turns WHERE id = :id
 
 -- name: answers_to
-SELECT DISTINCT t.id, t.state, t.outcome, t.target, t.question FROM turns t JOIN inbox i ON i.turn = t.id
-WHERE i.platform = :platform AND i.workspace = :workspace AND i.channel = :channel
-  AND i.message = :message AND i.kind = 'post'
+-- the turn of the message, and those that wrote its answer anew
+SELECT t.id, t.target FROM turns t
+WHERE t.id IN (
+  SELECT asked.id FROM turns asked JOIN inbox i ON i.turn = asked.id
+  WHERE i.platform = :platform AND i.workspace = :workspace AND i.channel = :channel
+    AND i.message = :message AND i.kind = 'post'
+  UNION
+  SELECT again.id FROM turns again
+  JOIN turns asked ON again.conversation = asked.conversation AND again.question = asked.question
+  JOIN inbox i ON i.turn = asked.id
+  WHERE i.platform = :platform AND i.workspace = :workspace AND i.channel = :channel
+    AND i.message = :message AND i.kind = 'post' AND asked.question > 0
+)
+ORDER BY t.created_at, t.id
 
 -- name: set_outcome
 UPDATE turns SET outcome = :outcome, updated_at = :now WHERE id = :id
