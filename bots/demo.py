@@ -85,7 +85,9 @@ class SlackRoom:
     def answers(self) -> list[str]:
         """The bot's messages in the thread, and what only alice sees."""
         private = [
-            html.unescape(seen.text) for seen in self._slack.ephemerals if float(seen.ts) > float(self._asked)
+            html.unescape(seen.text)
+            for seen in self._slack.ephemerals
+            if float(seen.ts) > float(self._asked)
         ]
         thread = self._slack.thread(self.channel, self._thread or "")
         return private + [
