@@ -28,6 +28,7 @@ from core.secret import Secret
 from core.telemetry import configure
 
 PATIENCE = 180.0  # seconds for one answer
+OFFLINE = "offline"
 FRAME = 0.04  # seconds between looks at a growing answer
 
 HELP = """\
@@ -147,7 +148,7 @@ async def demo(config: Config) -> int:
             offline = await stack.enter_async_context(
                 CompletionsSimulator(Options(rate=60.0 if is_terminal else 0.0))
             )
-            model = ModelConfig(name="offline", base_url=offline.base_url)
+            model = ModelConfig(name=OFFLINE, base_url=offline.base_url)
         config = _simulated(config, slack, discord, model, Path(folder))
         configure(config.log)
         app = await stack.enter_async_context(opened(config))
@@ -191,7 +192,10 @@ async def _converse(
     app: App, rooms: dict[str, Room], model: ModelConfig, *, is_terminal: bool
 ) -> None:
     out = sys.stdout
-    out.write(f"talkwarden, on a simulated Slack and Discord, with the model {model.name!r}.\n")
+    what = f"the model {model.name}"
+    if model.name == OFFLINE:
+        what = "an offline model that only shows what it was given (OPENAI_API_KEY: a real one)"
+    out.write(f"talkwarden, on a simulated Slack and Discord, with {what}.\n")
     out.write((HELP if is_terminal else "") + "\n")
     room = rooms["slack"]
     lines = Lines(is_terminal=is_terminal)
@@ -207,6 +211,8 @@ async def _converse(
             out.write(HELP + "\n")
         elif word == "/say":
             await room.say(rest)
+        elif word.startswith("/"):
+            out.write(f"There is no {word} here; /help shows what there is.\n")
         elif word:
             if not is_terminal:
                 out.write(f"alice in {room.name}> {line.strip()}\n")
