@@ -200,24 +200,31 @@ async def _converse(
     room = rooms["slack"]
     lines = Lines(is_terminal=is_terminal)
     while (line := await lines.next(f"alice in {room.name}> ")) is not None:
-        word, _, rest = line.strip().partition(" ")
-        if word == "/quit":
+        text = line.strip()
+        if text == "/quit":
             break
-        if word.removeprefix("/") in rooms and word.startswith("/"):
-            room = rooms[word.removeprefix("/")]
-        elif word == "/new":
-            room.begin()
-        elif word == "/help":
-            out.write(HELP + "\n")
-        elif word == "/say":
-            await room.say(rest)
-        elif word.startswith("/"):
-            out.write(f"There is no {word} here; /help shows what there is.\n")
-        elif word:
+        if text.removeprefix("/") in rooms and text.startswith("/"):
+            room = rooms[text.removeprefix("/")]
+        elif text.startswith("/"):
+            await _obey(text, room, out)
+        elif text:
             if not is_terminal:
-                out.write(f"alice in {room.name}> {line.strip()}\n")
-            await room.ask(line.strip())
+                out.write(f"alice in {room.name}> {text}\n")
+            await room.ask(text)
             await _watch(app, room, out)
+
+
+async def _obey(text: str, room: Room, out: TextIO) -> None:
+    """Do what a line that begins with a slash says."""
+    word, _, rest = text.partition(" ")
+    if word == "/new":
+        room.begin()
+    elif word == "/say":
+        await room.say(rest)
+    elif word == "/help":
+        out.write(HELP + "\n")
+    else:
+        out.write(f"There is no {word} here; /help shows what there is.\n")
 
 
 async def _watch(app: App, room: Room, out: TextIO) -> None:
