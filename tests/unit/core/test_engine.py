@@ -5,82 +5,24 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 
 import pytest
 from fakes.events import ALICE, BOB, command, conversation, deleted, edited, message
+from fakes.processes import Process
 from fakes.waiting import until
 
 from core import engine as engines
 from core.adapter import Target
-from core.config_schema import Config
-from core.engine import Batch, Engine, Interrupt
+from core.engine import Batch, Interrupt
 from core.errors import LeaseLost, NotStored, PlatformUnavailable, StoreUnavailable
-from core.inbox import Inbox
 from core.messages import Edited, Event, Message
-from core.settings import Settings
 from core.storage import Op, Store
-from core.storage.postgres import PostgresStore
 from core.storage.sqlite import SqliteStore
-from core.telemetry import Counters
 from core.turns import (
-    Reply,
     begin_op,
-    claim_op,
-    complete_op,
-    finish_rows_op,
     open_lanes_op,
     take_rows_op,
 )
-
-
-@dataclass
-class Process:
-    """An engine with its inbox, as one process has them; it notes what it handles."""
-
-    store: Store
-    owner: str = "me"
-    concurrency: int = 10
-    per_workspace: int = 10
-    handled: list[Batch] = field(default_factory=list)
-    under_way: Counter[str] = field(default_factory=Counter)
-    most: int = 0
-    work: Callable[[Batch], Awaitable[None]] | None = None
-
-    def __post_init__(self) -> None:
-        self.engine = Engine(
-            self.store, concurrency=self.concurrency, per_workspace=self.per_workspace,
-            counters=Counters(), owner=self.owner,
-        )  # fmt: skip
-        self.engine.handle = self.handle
-        self.inbox = Inbox(
-            self.store, self.engine, limit=1000, counters=Counters(),
-            settings=Settings(Config(), self.store),
-        )  # fmt: skip
-
-    async def handle(self, batch: Batch) -> None:
-        """Note the batch, work, and finish its rows."""
-        self.under_way[batch.lane] += 1
-        assert self.under_way[batch.lane] == 1, "one lane, one batch"
-        self.most = max(self.most, self.under_way.total())
-        try:
-            if self.work is not None:
-                await self.work(batch)
-            await self.store.write(finish_rows_op(batch.items))
-            self.handled.append(batch)
-        finally:
-            self.under_way[batch.lane] -= 1
-
-    def keys(self, lane: str = "") -> list[str]:
-        """The ids of the handled events, in order."""
-        found = (batch for batch in self.handled if not lane or batch.lane == lane)
-        return [item.event.id for batch in found for item in batch.items]
-
-    async def settled(self) -> None:
-        """Wait until nothing runs and nothing is open."""
-        await until(lambda: not self.engine.running)
-        assert await self.store.read(open_lanes_op()) == []
 
 
 @pytest.fixture
@@ -325,41 +267,6 @@ async def test_a_turn_that_was_begun_is_resumed_first(store: Store) -> None:
     assert second.resumed is None or store.is_exclusive is False
 
 
-async def test_a_stale_fence_commits_nothing(store: Store) -> None:
-    """Who has lost a lane can neither finish nor complete a turn that another has taken up."""
-    from core.turns import finish_text_op
-
-    post = message()
-    target = Target(post.conversation, post.place)
-    await store.write(begin_op("t", post.conversation, target, 2, 1.0))
-    assert await store.write(begin_op("t", post.conversation, target, 3, 1.0)) == 2
-    for op in (
-        begin_op("t", post.conversation, target, 2, 1.0),
-        finish_text_op("t", 2, "text", Reply(), 1.0),
-        complete_op("t", 2, "answered", [], 1.0),
-    ):
-        with pytest.raises(LeaseLost):
-            await store.write(op)
-    await store.write(complete_op("t", 3, "answered", [], 1.0))
-    with pytest.raises(LeaseLost):
-        await store.write(begin_op("t", post.conversation, target, 4, 1.0))
-
-
-async def test_rows_that_were_not_stored_begin_no_turn(store: Store) -> None:
-    """A turn can't take a row that never became durable: the turn is not begun either."""
-    from core.inbox import Queued
-
-    post = message()
-
-    def op() -> Op[None]:
-        yield from begin_op("t", post.conversation, Target(post.conversation, post.place), 1, 1.0)
-        yield from take_rows_op("t", [Queued(4711, post)])
-
-    with pytest.raises(NotStored):
-        await store.write(op())
-    assert await store.read(open_lanes_op()) == []
-
-
 @pytest.mark.usefixtures("quick_retries")
 @pytest.mark.parametrize("failure", [NotStored, RuntimeError])
 async def test_a_failure_before_the_commit_loses_nothing(
@@ -490,102 +397,4 @@ async def test_idle_lanes_are_forgotten(store: Store) -> None:
         await process.inbox.accept(message(channel=f"C{number}"))
     await process.settled()
     await until(lambda: not process.engine._lanes)
-    assert process.engine._busy == {}
-    assert process.engine._ready == {}
-
-
-class TestSharedDatabase:
-    """Several processes on one PostgreSQL database."""
-
-    async def test_two_engines_never_run_one_lane_at_once(
-        self, postgres_store: PostgresStore, postgres_url: str, postgres_schema: str
-    ) -> None:
-        """Whatever both accept is handled once, in order, one at a time in a lane."""
-        running: Counter[str] = Counter()
-        async with PostgresStore(postgres_url, schema=postgres_schema, size=4) as other_store:
-            one, other = Process(postgres_store, "one"), Process(other_store, "other")
-
-            async def work(batch: Batch) -> None:
-                running[batch.lane] += 1
-                assert running[batch.lane] == 1
-                await asyncio.sleep(random.uniform(0, 0.005))
-                running[batch.lane] -= 1
-
-            one.work = other.work = work
-            posts = [message(key=str(500 + n), channel=f"C{n % 3}") for n in range(30)]
-            await asyncio.gather(
-                *(random.choice([one, other]).inbox.accept(post) for post in posts)
-            )
-            await until(lambda: len(one.handled) + len(other.handled) >= 30, 10)
-            await one.settled()
-            await other.settled()
-        assert Counter(one.keys() + other.keys()) == Counter(post.id for post in posts)
-
-    async def test_a_lane_that_another_holds_is_not_asked_for_all_the_time(
-        self, postgres_store: PostgresStore
-    ) -> None:
-        """A process that can't have a lane waits for the next event or sweep."""
-        post = message()
-        now = 1e12
-        await postgres_store.write(claim_op(post.conversation, "other", now, now + 30))
-        process = Process(postgres_store, "me")
-        claims = 0
-        submit = postgres_store.submit
-
-        def counting(op: Op[object]) -> object:
-            nonlocal claims
-            claims += 1
-            return submit(op)
-
-        postgres_store.submit = counting  # type: ignore[method-assign, assignment]
-        await process.inbox.accept(post)
-        await asyncio.sleep(0.3)
-        assert claims <= 3
-        assert not process.handled
-
-    async def test_a_dead_owners_lane_is_taken_over(self, postgres_store: PostgresStore) -> None:
-        """When its lease has run out, what a dead process left is handled, with a higher fence."""
-        process = Process(postgres_store, "alive")
-        now = 1000.0
-        process.engine._clock = lambda: now
-        post = message()
-        claimed = await postgres_store.write(claim_op(post.conversation, "dead", now, now + 30))
-        assert claimed is not None
-        await process.inbox.accept(post)
-        await until(lambda: not process.engine.running)
-        assert not process.handled
-        now = 1031.0
-        process.engine.wake(post.conversation)
-        await until(lambda: process.handled)
-        assert process.handled[0].fence > claimed[0]
-
-    async def test_leases_are_kept_while_a_turn_runs(
-        self, postgres_store: PostgresStore, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A long turn's lease is renewed, so nobody takes its lane over."""
-        monkeypatch.setattr(engines, "LEASE", 0.2)
-        monkeypatch.setattr(engines, "SWEEP", 0.03)
-        one, other = Process(postgres_store, "one"), Process(postgres_store, "other")
-
-        async def work(batch: Batch) -> None:
-            await asyncio.sleep(0.5)
-
-        one.work = work
-        keeping = [asyncio.create_task(each.engine.keep_leases()) for each in (one, other)]
-        await one.inbox.accept(message())
-        await until(lambda: one.handled)
-        for task in keeping:
-            task.cancel()
-        await asyncio.gather(*keeping, return_exceptions=True)
-        assert not other.handled
-
-    async def test_an_event_accepted_during_a_release_is_not_lost(
-        self, postgres_store: PostgresStore
-    ) -> None:
-        """Whenever an event comes, no sweep is needed for it to be handled."""
-        process = Process(postgres_store, "one")
-        for number in range(40):
-            await process.inbox.accept(message(key=str(7000 + number)))
-            await asyncio.sleep(random.uniform(0, 0.006))
-        await until(lambda: len(process.handled) == 40, 3)
-        await process.settled()
+    assert process.engine._busy == process.engine._ready == {}

@@ -1,0 +1,95 @@
+"""From what members wrote to what the model is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fakes.events import ALICE, edited, message
+
+from core.attachments import ImageContent, Note, TextContent
+from core.history import Entry, Past
+from core.messages import Attachment
+from core.moderation import Moderation, RuleSpec, load_rules
+from core.question import Question, Said, all_texts, entries, record_op, subject
+from core.storage import Op, Row, Store, query
+
+SECRET = Moderation(load_rules([RuleSpec("r", terms=("hunter2",), action="redact")], Path.cwd()))
+
+
+def test_every_text_of_a_message_is_judged() -> None:
+    """Words, quote, names and descriptions of files, and what is in them are all texts."""
+    post = message(
+        "words",
+        quoted="quote",
+        attachments=(Attachment("1", "a.txt", alt="about"), Attachment("2", "b.png")),
+    )
+    said = Said(post, (TextContent("a.txt", "inside"), ImageContent("b.png", "image/png", "AA")))
+    assert said.texts() == ("words", "quote", "a.txt about", "b.png", "inside")
+    assert [image.name for image in said.images] == ["b.png"]
+
+
+def test_what_is_kept_names_quotes_files_and_notes() -> None:
+    """The history's text holds the quote as one, a file's text in a fence, and each note."""
+    post = message("look", quoted="one\ntwo", attachments=(Attachment("1", "a.txt"),) * 2)
+    said = Said(post, (TextContent("a.txt", "inside"), Note("b.zip", "Too large.")))
+    content = said.content(said.texts())
+    assert content.startswith("look\n\n> one\n> two\n\n```file a.txt")
+    assert "inside" in content
+    assert "Too large." in content
+
+
+@pytest.mark.parametrize("where", ["text", "quoted", "file"])
+def test_redaction_reaches_every_text(where: str) -> None:
+    """What a rule masks is masked wherever it stands, in the right message of several."""
+    file = TextContent("a.txt", "hunter2" if where == "file" else "fine")
+    first = Said(message("hello"))
+    second = Said(
+        message(
+            "my hunter2" if where == "text" else "hello",
+            quoted="hunter2" if where == "quoted" else "",
+            attachments=(Attachment("1", "a.txt"),),
+        ),
+        (file,),
+    )
+    said = [first, second]
+    verdict = SECRET.check_all(all_texts(said))
+    assert verdict.is_allowed
+    kept = entries(said, verdict)
+    assert kept[0].content == "hello"
+    assert "hunter2" not in kept[1].content
+    assert "█" * 7 in kept[1].content
+
+
+def test_a_path_ends_with_the_question() -> None:
+    """The branch that leads to the question, without an earlier version of itself."""
+    old = (
+        Entry("user", "one", seq=1, parent=0, platform_id="1"),
+        Entry("user", "helo", seq=2, parent=1, platform_id="2"),
+    )
+    asked = Entry("user", "hello", author=ALICE, platform_id="2")
+    question = Question((asked,), Past(entries=old), None)
+    assert [entry.content for entry in question.path()] == ["one", "hello"]
+
+
+def test_a_reply_is_linked_to_what_it_replies_to() -> None:
+    """The first of merged messages follows the head, the others follow one another."""
+    asked = (Entry("user", "a"), Entry("user", "b"))
+    linked = Question(asked, Past(), 7).linked()
+    assert [entry.parent for entry in linked] == [7, None]
+    assert Question(asked, Past(), None).linked() == asked
+
+
+async def test_a_verdict_is_kept_with_its_subject(store: Store) -> None:
+    """Each judgement of a text can be found by the text's name; versions differ."""
+    post = message("hello", key="5")
+    assert subject(post) != subject(edited(post, "b"))
+    verdict = SECRET.check_all(["hunter2"])
+    await store.write(record_op(subject(post), "in", verdict, 1.0))
+
+    def rows() -> Op[list[Row]]:
+        return (yield query("verdicts.of", subject=subject(post)))
+
+    (row,) = await store.read(rows())
+    assert (row["direction"], row["decision"]) == ("in", verdict.decision)
+    assert "hunter2" not in row["verdict"]
