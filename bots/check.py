@@ -1,0 +1,215 @@
+"""`talkwarden check`: is everything there that a run needs, and what to do where it is not.
+
+Nothing is posted, connected or migrated, so a talkwarden that runs beside it is not disturbed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from bots.building import SQLITE, build_client, build_rules
+from bots.findings import Finding, Probe, Unreachable
+from core.completions.client import CompletionsClient
+from core.completions.types import ChatMessage, ChatRequest, Endpoint, RetryPolicy, Target
+from core.config import Config, credentials, describe, missing_platforms
+from core.errors import ConfigError, ModelError, StoreError, TalkwardenError
+from core.secret import mask_url
+from core.storage.status import Status, look_at_postgres, look_at_sqlite, newest
+
+PATIENCE = 20.0
+"""Seconds for the model's answer."""
+LITTLE_SPACE = 200_000_000
+"""Bytes."""
+SHOWN = 20
+"""Settings changed in chat that are printed."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Everything that was found; `configuration` holds key, value fit to be shown, and source."""
+
+    configuration: list[tuple[str, str, str]]
+    findings: list[Finding]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if something fails; 2 if nothing is enabled."""
+        if any(finding.area == "platforms" for finding in self.findings):
+            return 2
+        return int(any(finding.level == "FAIL" for finding in self.findings))
+
+    def text(self) -> str:
+        """For people."""
+        width = max(len(key) for key, _, _ in self.configuration)
+        lines = [
+            f"{key:<{width}}  {value if len(value) <= 60 else value[:57] + '...'}  ({source})"
+            for key, value, source in self.configuration
+        ]
+        return "\n".join([*lines, "", *map(str, self.findings), "", self._summary()])
+
+    def json(self) -> bytes:
+        """For programs."""
+        keys = ("key", "value", "source")
+        return msgspec.json.encode(
+            {
+                "configuration": [dict(zip(keys, row, strict=True)) for row in self.configuration],
+                "findings": self.findings,
+                "exit_code": self.exit_code,
+            }
+        )
+
+    def _summary(self) -> str:
+        counts = dict.fromkeys(("FAIL", "warn", "ok"), 0)
+        for finding in self.findings:
+            counts[finding.level] += 1
+        return ", ".join(f"{count} {level}" for level, count in counts.items())
+
+
+async def check(config: Config, probes: Mapping[str, Probe]) -> Report:
+    """Look at everything; `probes` are those of the enabled platforms, by name."""
+    findings = [Finding("warn", "configuration", warning) for warning in config.warnings]
+    if missing := missing_platforms(config):
+        findings.append(Finding("FAIL", "platforms", missing[0], "\n         ".join(missing[1:])))
+    findings += await _database(config.storage.url)
+    findings += _rules(config)
+    findings += await _model(config)
+    async with aiohttp.ClientSession(trust_env=True) as session:
+        for name, probe in probes.items():
+            try:
+                findings += await probe(session)
+            except Unreachable as exc:
+                fix = "is the network, a proxy or a firewall in the way?"
+                findings.append(Finding("FAIL", name, f"can't be reached: {exc}", fix))
+    secrets = [secret.reveal() for secret in credentials(config)]
+    return Report(describe(config), [_without(secrets, finding) for finding in findings])
+
+
+def _without(secrets: list[str], finding: Finding) -> Finding:
+    """Endpoints like to quote the key that they reject."""
+    what = finding.what
+    for secret in secrets:
+        if len(secret) > 5:
+            what = what.replace(secret, "***")
+    return Finding(finding.level, finding.area, what, finding.fix)
+
+
+async def _database(url: str) -> list[Finding]:
+    try:
+        if url.startswith(SQLITE):
+            return _sqlite(Path(url.removeprefix(SQLITE)))
+        return _versions(await look_at_postgres(url), mask_url(url))
+    except StoreError as exc:
+        return [Finding("FAIL", "database", str(exc), "see storage.url (DATABASE_URL)")]
+    except ImportError:
+        fix = "pip install 'talkwarden[postgres]'"
+        return [Finding("FAIL", "database", "PostgreSQL needs an extra", fix)]
+
+
+def _sqlite(path: Path) -> list[Finding]:
+    folder = path.absolute().parent
+    existing = next(each for each in (folder, *folder.parents) if each.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        what, fix = f"the folder {folder} can't be written", "change its owner, or DATABASE_URL"
+        return [Finding("FAIL", "database", what, fix)]
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        what, fix = f"the file {path} can't be written", "change its owner, or DATABASE_URL"
+        return [Finding("FAIL", "database", what, fix)]
+    found = [Finding("ok", "database", f"{path} does not exist yet; the first run makes it")]
+    if path.exists():
+        found = _versions(look_at_sqlite(path), str(path))
+    free = shutil.disk_usage(existing).free
+    if free < LITTLE_SPACE:
+        what = f"{free // 1_000_000} MB are free in {existing}"
+        found.append(Finding("warn", "database", what, "make room: without it nothing is answered"))
+    return found
+
+
+def _versions(status: Status, name: str) -> list[Finding]:
+    if status.version > status.known:
+        what = f"{name} is at version {status.version}, this talkwarden knows {newest()}"
+        return [Finding("FAIL", "database", what, "upgrade talkwarden")]
+    what = f"{name} opens, at version {status.version} of {status.known}"
+    if status.version < status.known:
+        what += "; the next run brings it up to date"
+    changed = [
+        Finding(
+            "ok",
+            "changed in chat",
+            f"{row['scope']}: {row['name']} = {str(row['value'])[:60]} (by {row['set_by']})",
+        )
+        for row in status.changes[:SHOWN]
+    ]
+    if len(status.changes) > SHOWN:
+        rest = len(status.changes) - SHOWN
+        changed.append(Finding("ok", "changed in chat", f"and {rest} more settings"))
+    return [Finding("ok", "database", what), *changed]
+
+
+def _rules(config: Config) -> list[Finding]:
+    try:
+        build_rules(config.moderation)
+    except ConfigError as exc:
+        return [Finding("FAIL", "moderation", str(exc), "see [moderation] in the configuration")]
+    return [Finding("ok", "moderation", "the local rules can be built")]
+
+
+async def _model(config: Config) -> list[Finding]:
+    settings = msgspec.structs.replace(config.model, retries=0)
+    async with build_client(msgspec.structs.replace(config, model=settings)) as client:
+        found = [await _target(client, target) for target in client.targets]
+        if config.uses_remote_moderation:
+            found.append(await _moderation(client, config))
+    return found
+
+
+async def _target(client: CompletionsClient, target: Target) -> Finding:
+    """The list of models costs nothing; where it does not name the model, ask for one token."""
+    area, where = f"model ({target.endpoint.name})", mask_url(target.endpoint.base_url)
+    try:
+        models = await client.models(target.endpoint, deadline=PATIENCE)
+        if any(model.id == target.model for model in models):
+            return Finding("ok", area, f"{where} accepts the key and lists {target.model}")
+    except ModelError as exc:
+        if exc.status in {401, 403, None}:
+            return _unusable(area, where, exc)
+        models = ()
+    request = ChatRequest((ChatMessage("user", "Say: ok"),), params={"max_tokens": 1})
+    try:
+        async with CompletionsClient([target], retry=RetryPolicy(attempts=1)) as alone:
+            await alone.complete(request, deadline=PATIENCE)
+    except ModelError as exc:
+        named = ", ".join(model.id for model in models[:8])
+        fix = f"it offers {named}; see model.name" if named else "see model.name"
+        return _unusable(area, where, exc, fix)
+    return Finding("ok", area, f"{where} answers as {target.model}")
+
+
+def _unusable(area: str, where: str, exc: ModelError, fix: str = "") -> Finding:
+    if exc.status in {401, 403}:
+        fix = "see the key (OPENAI_API_KEY, or that of the fallback)"
+    elif exc.status is None:
+        fix = "is it running, and is model.base_url (OPENAI_BASE_URL) right, up to and with /v1?"
+    return Finding("FAIL", area, f"{where}: {exc}", fix)
+
+
+async def _moderation(client: CompletionsClient, config: Config) -> Finding:
+    where, key = mask_url(config.moderation_url), config.moderation_key
+    endpoint = Endpoint(
+        name="moderation",
+        base_url=config.moderation_url,
+        api_key=key.reveal() if key else None,
+    )
+    try:
+        await client.moderate(endpoint, config.moderation.model, ["hello"], deadline=PATIENCE)
+    except TalkwardenError as exc:
+        consequence = {"allow": "no text is scored", "block": "every text is refused"}[
+            config.moderation.on_error
+        ]
+        fix = f"as it is, {consequence}; set moderation.remote = off, or see the key"
+        return Finding("FAIL", "moderation", f"{where}: {exc}", fix)
+    return Finding("ok", "moderation", f"{where} scores with {config.moderation.model}")

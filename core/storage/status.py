@@ -1,0 +1,78 @@
+"""A look at the database from outside: it locks nothing, migrates nothing, and writes nothing.
+
+A talkwarden that runs on the same database does not notice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from core.storage import sqlite
+from core.storage.store import Row, migrations, query, statements
+
+CHANGES = 1_000
+"""Settings changed in chat that are read at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What was found; version 0 is an empty database, `changes` the settings made in chat."""
+
+    version: int
+    known: int
+    changes: tuple[Row, ...] = ()
+
+
+def newest() -> int:
+    """The version that this talkwarden writes."""
+    return migrations(sqlite.DIALECT)[-1][0]
+
+
+def look_at_sqlite(path: Path) -> Status:
+    """Read a database file that exists. Raises StoreError."""
+    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    with (
+        sqlite.translated(),
+        contextlib.closing(sqlite3.connect(address, uri=True, timeout=1.0)) as connection,
+    ):
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA query_only = ON")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if not 0 < version <= newest():
+            return Status(version, newest())
+        step = query("settings.all", most=CHANGES)
+        rows = connection.execute(statements()[step.name], step.params).fetchall()
+        return Status(version, newest(), tuple(map(dict, rows)))
+
+
+async def look_at_postgres(url: str, timeout: float = 10.0) -> Status:  # noqa: ASYNC109
+    """Read a PostgreSQL database; `timeout` in seconds is for connecting. Raises StoreError."""
+    import psycopg  # noqa: PLC0415  # an extra
+    from psycopg.rows import dict_row  # noqa: PLC0415
+
+    from core.storage.postgres import translated  # noqa: PLC0415
+
+    with translated():
+        connection = await psycopg.AsyncConnection.connect(
+            url, row_factory=dict_row, connect_timeout=max(2, int(timeout))
+        )
+        async with connection:
+            await connection.set_read_only(True)
+            cursor = await connection.execute("SELECT to_regclass('schema_version') AS found")
+            if (await cursor.fetchone() or {"found": None})["found"] is None:
+                return Status(0, newest())
+            cursor = await connection.execute(
+                "SELECT coalesce(max(version), 0) AS version FROM schema_version"
+            )
+            version = int((await cursor.fetchone() or {"version": 0})["version"])
+            if not 0 < version <= newest():
+                return Status(version, newest())
+            cursor = await connection.execute(
+                "SELECT scope, name, value, set_by FROM settings ORDER BY scope, name LIMIT %s",
+                (CHANGES,),
+            )
+            return Status(version, newest(), tuple(await cursor.fetchall()))
