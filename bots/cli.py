@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Coroutine
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from core.errors import ConfigError, TalkwardenError
 
 if TYPE_CHECKING:
+    from bots.findings import Probe
     from core.config import Config
 
 WRONG_CONFIGURATION = 2
@@ -54,6 +56,88 @@ def demo(config: ConfigFile = None) -> None:
     _execute(play(_load(config)))
 
 
+@app.command("check")
+def check_command(
+    config: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what is wrong with tokens, scopes, intents, database, endpoint, and what to do."""
+    import functools  # noqa: PLC0415
+
+    from bots.check import check  # noqa: PLC0415
+
+    settings = _load(config, warn=False)
+    probes: dict[str, Probe] = {}
+    if settings.slack.is_enabled:
+        from bots.slack.check import probe as probe_slack  # noqa: PLC0415
+
+        probes["slack"] = functools.partial(probe_slack, settings.slack)
+    if settings.discord.is_enabled:
+        from bots.discord.check import probe as probe_discord  # noqa: PLC0415
+
+        probes["discord"] = functools.partial(probe_discord, settings.discord)
+
+    async def report() -> int:
+        found = await check(settings, probes)
+        typer.echo(found.json() if as_json else found.text())
+        return found.exit_code
+
+    _execute(report())
+
+
+manifests = typer.Typer(help="What to give to Slack and Discord.", no_args_is_help=True)
+app.add_typer(manifests, name="manifest")
+
+
+class Mode(StrEnum):
+    """Slack's transports."""
+
+    SOCKET = "socket"
+    HTTP = "http"
+
+
+@manifests.command("slack")
+def manifest_slack(
+    mode: Annotated[Mode, typer.Option(help="How Slack reaches talkwarden.")] = Mode.SOCKET,
+    url: Annotated[str, typer.Option(help="The public https:// address, for http.")] = "",
+) -> None:
+    """Print the manifest to create the Slack app from."""
+    from bots.slack.manifest import manifest  # noqa: PLC0415
+
+    if url and mode is Mode.SOCKET:
+        _fail("--url belongs to --mode http: Socket Mode needs no address", WRONG_CONFIGURATION)
+    try:
+        typer.echo(manifest(mode.value, url), nl=False)
+    except ValueError as exc:
+        _fail(f"--url: {exc}", WRONG_CONFIGURATION)
+
+
+@manifests.command("discord")
+def manifest_discord(
+    application: Annotated[
+        str, typer.Argument(help="The application id; else it is asked with DISCORD_TOKEN.")
+    ] = "",
+    config: ConfigFile = None,
+) -> None:
+    """Print the steps in Discord's portal, and the invite link."""
+    from bots.discord.check import application_of  # noqa: PLC0415
+    from bots.discord.invite import steps  # noqa: PLC0415
+    from bots.findings import Unreachable  # noqa: PLC0415
+
+    if application and not (application.isascii() and application.isdecimal()):
+        _fail("an application id is a number, as on the page General Information", 2)
+    if application:
+        typer.echo(steps(application))
+        return
+    settings = _load(config, warn=False)
+    if settings.discord.token is None:
+        _fail("give the application id, or set DISCORD_TOKEN", WRONG_CONFIGURATION)
+    try:
+        typer.echo(steps(asyncio.run(application_of(settings.discord))))
+    except Unreachable as exc:
+        _fail(str(exc), 1)
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
@@ -67,14 +151,14 @@ def main() -> None:
     app()
 
 
-def _load(path: Path | None) -> Config:
+def _load(path: Path | None, *, warn: bool = True) -> Config:
     from core.config import from_environment  # noqa: PLC0415
 
     try:
         settings = from_environment(path)
     except ConfigError as exc:
         _fail(str(exc), WRONG_CONFIGURATION)
-    for warning in settings.warnings:
+    for warning in settings.warnings if warn else ():
         typer.echo(f"talkwarden: {warning}", err=True)
     return settings
 
@@ -100,7 +184,7 @@ def _loop_runner() -> Any:
     return uvloop.run
 
 
-def _fail(message: str, code: int) -> Any:
+def _fail(message: str, code: int) -> NoReturn:
     typer.echo(f"talkwarden: {message}", err=True)
     sys.exit(code)
 
