@@ -1,0 +1,102 @@
+"""The bot as a process of its own, to be killed and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scenario.harness import World
+
+ROOT = Path(__file__).parents[2]
+WITHIN = 20.0  # seconds to start or to end; two cores may be busy with other tests
+
+
+class BotProcess:
+    """`python -m bots.cli run` with nothing but an environment."""
+
+    def __init__(self, world: World, environ: Mapping[str, str]) -> None:
+        self.world = world
+        self.environ = {**world.environ, **environ}
+        self._process: asyncio.subprocess.Process | None = None
+        self._log = world.folder / f"bot-{uuid.uuid4().hex[:6]}.log"
+
+    @property
+    def log(self) -> str:
+        """Everything that it has written so far."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    async def start(self) -> None:
+        """Start it and wait until its platforms are connected."""
+        is_connected = self.world.connected()
+        await self.launch()
+
+        def is_up() -> bool:
+            assert self._process is not None
+            assert self._process.returncode is None, self.log
+            return is_connected()
+
+        try:
+            await self.world.until(is_up, within=WITHIN)
+        except TimeoutError:
+            raise AssertionError(f"the bot did not connect:\n{self.log}") from None
+
+    async def launch(self) -> None:
+        """Start it, and wait for nothing."""
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "bots.cli",
+                "run",
+                cwd=self.world.folder,
+                env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], **self.environ},
+                stdout=log,
+                stderr=log,
+            )
+
+    async def kill(self) -> None:
+        """SIGKILL: not one instruction more."""
+        await self.signal(signal.SIGKILL)
+
+    async def terminate(self) -> int:
+        """SIGTERM; the exit code."""
+        return await self.signal(signal.SIGTERM)
+
+    async def signal(self, number: signal.Signals) -> int:
+        """Send a signal and wait for the end; the exit code."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        return await self.wait()
+
+    async def wait(self, within: float = WITHIN) -> int:
+        """The exit code, once it has ended by itself."""
+        assert self._process is not None
+        async with asyncio.timeout(within):
+            return await self._process.wait()
+
+    async def aclose(self) -> None:
+        """End it if it still runs."""
+        if self._process is not None and self._process.returncode is None:
+            await self.kill()
+
+
+@asynccontextmanager
+async def bot_process(
+    world: World, *, is_started: bool = True, **environ: str
+) -> AsyncIterator[BotProcess]:
+    """The bot of a world as a process of its own."""
+    bot = BotProcess(world, environ)
+    try:
+        if is_started:
+            await bot.start()
+        yield bot
+    finally:
+        await bot.aclose()
