@@ -23,7 +23,7 @@ from core.delivery import Delivery
 from core.engine import Batch
 from core.errors import ContextTooLong, ModelError, ModelUnavailable, TalkwardenError
 from core.history import append_op, fit, move_window_op, revise_seq_op, to_messages
-from core.messages import Author, Place
+from core.messages import Author, Place, storable
 from core.moderation import Moderation, Verdict, Violation
 from core.outbox import intend_op
 from core.question import Question, record_op, subject
@@ -286,7 +286,7 @@ class Answer:
                 self._model = self._model or request.model
                 text = self._shown(batch)
                 if text:
-                    self._gate.feed(text)
+                    self._gate.feed(storable(text))
                     self._delivery.grow()
         self._usage, self._model = stream.usage, stream.model
         self._finish_reason = stream.finish_reason

@@ -65,6 +65,7 @@ class Delivery:
                 self._doubtful[index] = row["attempted_at"]
         self._shown: dict[int, Part] = {}
         self._text = ""
+        self._rendered: tuple[tuple[str, bool, bool] | None, list[Part]] = (None, [])
         self._writes: list[Write[Any]] = []
         self._grown = asyncio.Event()
         self._is_final = False
@@ -207,6 +208,12 @@ class Delivery:
         return not self._is_final
 
     def _parts(self) -> list[Part]:
+        key = (self._text, self._is_final, self.has_feedback)
+        if key != self._rendered[0]:  # rendering is the most costly step of an edit
+            self._rendered = (key, self._render())
+        return self._rendered[1]
+
+    def _render(self) -> list[Part]:
         texts = self._adapter.render(self._text)
         last = len(texts) - 1
         return [
@@ -290,7 +297,7 @@ class Delivery:
 
     async def _drop_surplus(self) -> None:
         """Delete messages that the final text has no part for."""
-        count = len(self._adapter.render(self._text)) if self._text else 0
+        count = len(self._parts()) if self._text else 0
         for index in sorted(self._doubtful):
             if index >= count:
                 await self._look_for(index)

@@ -8,16 +8,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from core.adapter import Ways
 from core.errors import NotStored, StoreError
 from core.history import Past, locate_op, past_op
-from core.messages import Command, ConversationId, Deleted, Edited, Event, Message, Place
+from core.messages import (
+    Command,
+    ConversationId,
+    Deleted,
+    Edited,
+    Event,
+    Message,
+    Place,
+    storable,
+)
 from core.settings import Settings
 from core.storage import Op, Row, Store, Write, query
 from core.telemetry import Counters, logger
@@ -103,6 +113,7 @@ class Inbox:
 
     async def accept(self, event: Event) -> bool:
         """Store the event and start on it; return once it is durable. False: a duplicate."""
+        event = storable_event(event)
         write = self._store.submit(accept_op(event, self._limit, self._clock()))
         write.stored.add_done_callback(lambda _: self._begin(event, write))
         # A caller that gives up ends neither the write nor what follows from it.
@@ -159,6 +170,23 @@ def turn_id(event: Event) -> str:
     place = event.place
     key = (place.platform, place.workspace, place.channel, KINDS[type(event)], event.id)
     return blake2b("\0".join(key).encode(), digest_size=10).hexdigest()
+
+
+def storable_event(event: Event) -> Event:
+    """The event as it can be kept: platforms deliver NULs, and emoji cut in half."""
+    with suppress(UnicodeEncodeError):
+        if b"\\u0000" not in _encode(event):
+            return event
+    found: Event = msgspec.convert(_storable(msgspec.to_builtins(event)), Event)
+    return found
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {key: _storable(each) for key, each in value.items()}
+    return [_storable(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def lane_of(event: Event) -> str:

@@ -122,5 +122,12 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True, tag="command"):
     handle: str | None = None
 
 
+def storable(text: str) -> str:
+    """The text without what no database or JSON can hold: NUL and halves of surrogate pairs."""
+    if text.isascii():
+        return text.replace("\0", "")
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
+
+
 Event: TypeAlias = Message | Edited | Deleted | Command
 """Anything that an adapter hands to the inbox."""

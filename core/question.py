@@ -9,7 +9,7 @@ import msgspec
 
 from core.attachments import Content, ImageContent, TextContent, as_text
 from core.history import Entry, Past
-from core.messages import Edited, Message
+from core.messages import Edited, Message, storable
 from core.moderation import Verdict
 from core.moderation.verdicts import redact
 from core.storage import Op, query
@@ -63,7 +63,7 @@ class Said:
         """The text, the quote, each attachment's name and description, each file's text."""
         message = self.message
         labels = (f"{file.name} {file.alt}".strip() for file in message.attachments)
-        bodies = (file.text for file in self.files if isinstance(file, TextContent))
+        bodies = (storable(file.text) for file in self.files if isinstance(file, TextContent))
         return (message.text, message.quoted, *labels, *bodies)
 
     def content(self, texts: Sequence[str]) -> str:

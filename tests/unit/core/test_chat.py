@@ -182,6 +182,16 @@ class TestAnswering:
         assert entry.content.startswith("please summarise")
         assert "line of the file" in entry.content
 
+    async def test_nothing_that_can_not_be_kept_stops_an_answer(self, make: Make) -> None:
+        """NULs and halves of characters, from a member, a file or the model, are left out."""
+        async with make(options=Options("script", (Scripted("a\0nswer"),))) as core:
+            core.adapter.files["u"] = b"file"
+            file = Attachment("F", "n\ud83d.txt", "text/plain", 4, "u")
+            await core.say("que\0stion \ud83d", attachments=(file,))
+            await core.settled()
+            assert core.adapter.texts() == ["answer"]
+            assert (await core.history())[0].content.startswith("question ?")
+
 
 class TestReadingBack:
     """A thread that the assistant is called into the middle of."""

@@ -17,7 +17,7 @@ from core.config_schema import Config
 from core.engine import Batch, Engine
 from core.errors import NotStored, StoreUnavailable
 from core.inbox import Inbox, Queued, accept_op, lane_of, turn_id, with_later_changes
-from core.messages import Command, Deleted, Edited, Event, Message
+from core.messages import Author, Command, Deleted, Edited, Event, Message
 from core.settings import Settings
 from core.storage import Op, Row, Store, Write, query
 from core.storage.sqlite import SqliteStore
@@ -304,3 +304,18 @@ def test_the_event_that_is_kept_is_the_event_that_came() -> None:
     insert = op.send([{"waiting": 0}])
     assert insert.name == "inbox.accept"
     assert '"type":"post"' in insert.params["payload"]
+
+
+@pytest.mark.parametrize("text", ["a\0b", "half an emoji \ud83d here", "\0", "\\u0000", "\ud800\0"])
+async def test_what_can_not_be_stored_is_left_out(store: Store, text: str) -> None:
+    """A NUL or half of a surrogate pair, anywhere in an event, does not keep it from being kept."""
+    engine = Noting()
+    event = message(text, author=Author("U1", f"A{text}"), quoted=text)
+    assert await inbox_on(store, engine).accept(event)
+    pending = await store.read(pending_op(event.conversation))
+    kept = pending.queued[0].event
+    assert isinstance(kept, Message)
+    assert kept.text == text.replace("\0", "").replace("\ud83d", "?").replace("\ud800", "?")
+    queued = engine.woken[0][1]
+    assert queued is not None
+    assert queued.event == kept
