@@ -25,6 +25,7 @@ def talkwarden(folder: Path, *words: str, **environ: str) -> subprocess.Complete
         text=True,
         timeout=60,
         stdin=subprocess.DEVNULL,
+        check=False,
     )
 
 
