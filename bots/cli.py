@@ -53,7 +53,7 @@ def demo(config: ConfigFile = None) -> None:
     """Talk to it on a simulated Slack and Discord: no account, no key."""
     from bots.demo import demo as play  # noqa: PLC0415
 
-    _execute(play(_load(config)))
+    _execute(play(_load(config, warn=False)))
 
 
 @app.command("check")
