@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -74,6 +75,19 @@ def fresh_postgres() -> Iterator[str]:
         server.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
         server.close()
+
+
+def run_sql(url: str, sql: str) -> list[tuple[Any, ...]]:
+    """Run one statement beside the bot; no rows while there is no such table yet."""
+    if not url.startswith("sqlite:///"):
+        with psycopg.connect(url) as server:
+            cursor = server.execute(sql.encode())
+            return cursor.fetchall() if cursor.description else []
+    try:
+        with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
+            return file.execute(sql).fetchall()
+    except sqlite3.OperationalError:
+        return []
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from scenario.environment import (
     free_port,
     fresh_postgres,
     listens,
+    run_sql,
     slack_environ,
     variables,
     working_in,
@@ -259,6 +260,18 @@ class World:
         if self._running is None:
             return True
         return not self.app.engine.running and not await self.app.store.read(open_lanes_op())
+
+    # what the database holds, whoever runs the app
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run one statement beside the app; no rows while there is no such table yet."""
+        return run_sql(self.environ["DATABASE_URL"], sql)
+
+    async def settled(self) -> None:
+        """Discord's session is written down: from now on a killed bot resumes it."""
+        sql = "SELECT value FROM memory WHERE key = 'discord.session'"
+        (session,) = (each.id for each in self.discord.sessions if each.connected)
+        await self.until(lambda: any(session in row[0] for row in self.rows(sql)))
 
     # what the model was asked
 

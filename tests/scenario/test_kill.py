@@ -1,0 +1,54 @@
+"""SIGKILL in the middle of an answer, on both platforms at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from scenario.harness import Options, World, bot_process, world
+
+WORDS = 60
+DELAYS = (0.0, 0.02, 0.3, 0.9, 1.1)
+
+
+def shown(made: World, thread: str, question: int) -> tuple[list[int], list[int]]:
+    """How many words each of the bot's messages shows, on Slack and on Discord."""
+    slack = [
+        message.displayed.count("word")
+        for message in made.slack.thread("C0GENERAL", thread)
+        if message.bot_id and not message.deleted
+    ]
+    discord = [each for each in made.replies() if each.reference in {None, question}]
+    return slack, [message.content.count("word") for message in discord]
+
+
+async def kill_after(delay: float, *, store: str = "sqlite") -> None:
+    """Ask on both platforms, kill, start, and look at what stands there in the end."""
+    answer = Options(tokens=WORDS, duration=1.0)
+    both = ("slack", "discord")
+    async with (
+        world(both, is_started=False, model=answer, store=store) as w,
+        bot_process(w) as bot,
+    ):
+        await w.settled()
+        thread, question = await w.say_slack("a question"), await w.say("another")
+        await asyncio.sleep(delay)
+        await bot.kill()
+        if store == "postgres":
+            w.rows("UPDATE leases SET expires_at = 0")  # half a minute passes
+        await bot.start()
+        await w.until(lambda: shown(w, thread, question) == ([WORDS], [WORDS]), within=20)
+        await asyncio.sleep(0.5)
+
+        assert shown(w, thread, question) == ([WORDS], [WORDS])
+        assert all(message.stream != "in_progress" for message in w.slack.own_messages())
+        assert await bot.terminate() == 0
+
+
+async def test_killed_in_the_middle_and_answered_once() -> None:
+    """Whenever the process is killed, each question has exactly one whole answer afterwards."""
+    await asyncio.gather(*(kill_after(delay) for delay in DELAYS))
+
+
+async def test_killed_on_postgresql_and_answered_once() -> None:
+    """The same on PostgreSQL, where the dead process's lease has to run out first."""
+    await kill_after(0.3, store="postgres")
