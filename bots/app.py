@@ -28,6 +28,7 @@ from core.errors import ConfigError, CredentialsRejected, PlatformError, StoreEr
 from core.history import forget_op
 from core.inbox import Inbox, forget_done_op
 from core.messages import Author, Command, ConversationId, Place
+from core.retention import DAY, erase_op
 from core.settings import Settings
 from core.storage import Store
 from core.telemetry import Counters, logger
@@ -171,7 +172,10 @@ class App:
     async def _keep_house(self) -> None:
         while True:
             try:
-                await self.store.write(forget_done_op(time.time() - REMEMBERED))
+                now = time.time()
+                await self.store.write(forget_done_op(now - REMEMBERED))
+                if days := self.config.storage.retention_days:
+                    await self.store.write(erase_op(now - days * DAY))
             except StoreError as exc:
                 _log.warning("Old events could not be removed.", why=str(exc))
             await asyncio.sleep(HOUSEKEEPING)

@@ -201,7 +201,8 @@ def test_every_statement_is_understood_by_sqlite() -> None:
         params = dict.fromkeys(PARAMETER.findall(text), 1)
         plan = connection.execute(f"EXPLAIN QUERY PLAN {text}", params).fetchall()
         scans = [row[3] for row in plan if re.match(r"SCAN (?!.*USING|CONSTANT|\()", row[3])]
-        assert name in whole or not scans, (name, scans)
+        is_chore = name.startswith("retention.")  # once an hour
+        assert is_chore or name in whole or not scans, (name, scans)
     connection.close()
 
 

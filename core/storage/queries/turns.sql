@@ -17,7 +17,8 @@ WHERE id = :id AND fence = :fence AND state <> 'done'
 RETURNING id
 
 -- name: complete
-UPDATE turns SET state = 'done', outcome = :outcome, updated_at = :now
+-- what was said is in the history from now on
+UPDATE turns SET state = 'done', outcome = :outcome, text = '', reply = '', updated_at = :now
 WHERE id = :id AND fence = :fence AND state <> 'done'
 RETURNING id
 

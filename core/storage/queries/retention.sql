@@ -1,0 +1,24 @@
+-- name: messages
+DELETE FROM messages WHERE created_at < :before
+
+-- name: images
+DELETE FROM images WHERE NOT EXISTS (
+  SELECT 1 FROM messages m WHERE m.conversation = images.conversation AND m.seq = images.seq
+)
+
+-- name: verdicts
+DELETE FROM verdicts WHERE at < :before
+
+-- name: turns
+DELETE FROM turns WHERE state = 'done' AND updated_at < :before
+
+-- name: parts
+DELETE FROM outbox WHERE NOT EXISTS (SELECT 1 FROM turns t WHERE t.id = outbox.turn)
+
+-- name: feedback
+DELETE FROM feedback WHERE at < :before
+
+-- name: conversations
+DELETE FROM conversations WHERE created_at < :before AND NOT EXISTS (
+  SELECT 1 FROM messages m WHERE m.conversation = conversations.id
+)
