@@ -80,7 +80,13 @@ class WebApi:
             return self._refuse(call, exc)
         call.status = 200
         self._workspace.changes.notify()
-        return web.Response(body=_encode({"ok": True, **result}), content_type="application/json")
+        # what the token may do, as every answer of Slack's says
+        scopes = ",".join(sorted(self._workspace.options.scopes))
+        return web.Response(
+            body=_encode({"ok": True, **result}),
+            headers={"x-oauth-scopes": scopes},
+            content_type="application/json",
+        )
 
     def _run(self, request: web.BaseRequest, call: Call) -> Result:
         token = _token(request.headers, call.params)
