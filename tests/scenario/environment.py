@@ -83,8 +83,9 @@ def run_sql(url: str, sql: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(url) as server:
             cursor = server.execute(sql.encode())
             return cursor.fetchall() if cursor.description else []
+    path = url.removeprefix("sqlite:///")
     try:
-        with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as file:
             return file.execute(sql).fetchall()
     except sqlite3.OperationalError:
         return []

@@ -57,6 +57,7 @@ T = TypeVar("T")
 
 QUIET = 0.15  # seconds without any call that count as idle
 SOCKETS = 2  # Socket Mode connections that the bot holds
+WRITTEN = {0, 19, 20}  # kinds of Discord messages: plain, reply, answer to a command
 STOP_PREFIX = "tw:stop:"
 
 SLACK = SlackOptions(
@@ -219,8 +220,9 @@ class World:
         return next(replies, None)
 
     def replies(self, channel: int | str = "general") -> list[DiscordMessage]:
-        """What the bot has in a channel now."""
-        return self.discord.bot_messages(channel)
+        """What the bot has in a channel now; the platform's own notices aside."""
+        found = self.discord.bot_messages(channel)
+        return [each for each in found if each.kind in WRITTEN]
 
     def parts(self, first: DiscordMessage) -> list[DiscordMessage]:
         """An answer's messages: the first one and those that continue it."""
