@@ -96,6 +96,7 @@ class Answer:
         self._model = ""
         self._finish_reason: str | None = None
         self._is_reasoning = False
+        self._is_rejudged = False
         self._estimated = 0
         self._window_start = question.past.start
 
@@ -157,8 +158,10 @@ class Answer:
     async def _ready(self, begun: Awaitable[object]) -> None:
         """Return when something may become visible."""
         moderation, verdict = self._means.moderation, None
-        if moderation.when == "overlap":
+        if moderation.has_scorer and moderation.when == "overlap":
             verdict = await moderation.score_all(self._question.texts, self._question.verdict)
+            self._question = self._question.with_verdict(verdict)
+            self._is_rejudged = True
         for item in self._turn.batch.items:
             await item.durable()
         await begun
@@ -318,8 +321,6 @@ class Answer:
     def _withheld(self, exc: Violation | QuestionRefused) -> tuple[str, Reply]:
         is_answer = isinstance(exc, Violation)
         _log.info("A text was withheld.", outgoing=is_answer, decision=exc.verdict.decision)
-        if not is_answer:
-            self._question = self._question.with_verdict(exc.verdict)
         return self._means.moderation.sentence(exc.verdict, outgoing=is_answer), Reply("refused")
 
     async def _failed(self, exc: ModelError) -> tuple[str, Reply]:
@@ -353,10 +354,9 @@ class Answer:
         turn, now = self._turn, self._means.clock()
         if self._window_start != self._question.past.start:
             yield from move_window_op(turn.target.conversation, self._window_start)
+        if self._is_rejudged and self._question.message is not None:
+            yield from record_op(subject(self._question.message), "in", self._question.verdict, now)
         if reply.outcome == "refused" and not self._question.verdict.is_allowed:
-            yield from record_op(
-                f"in {turn.target.conversation} {turn.id}", "in", self._question.verdict, now
-            )
             for seq in range(reply.question - len(self._question.entries) + 1, reply.question + 1):
                 yield from revise_seq_op(turn.target.conversation, seq, "", now, is_deleted=True)
         yield from record_op(f"out {turn.id}", "out", self._gate.verdict, now)

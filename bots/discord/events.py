@@ -183,6 +183,8 @@ def _edited(data: Json, directory: Directory, me: Me) -> list[Found]:
         quoted=content.quoted(data, directory, guild=guild),
         position=int(data["id"]),
     )
+    if not (event.text or event.attachments or event.quoted):
+        return []  # without the intent, an edit that takes the mention away arrives blank
     return [_hung(event, data, directory, is_change=True)]
 
 

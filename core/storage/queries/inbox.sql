@@ -44,9 +44,6 @@ UPDATE leases SET expires_at = :expires_at WHERE owner = :owner AND expires_at >
 -- name: release
 UPDATE leases SET expires_at = 0 WHERE lane = :lane AND owner = :owner
 
--- name: fence
-SELECT fence FROM leases WHERE lane = :lane
-
 -- name: epoch
 INSERT INTO leases (lane, owner, fence, expires_at) VALUES ('', :owner, 1, 0)
 ON CONFLICT (lane) DO UPDATE SET owner = excluded.owner, fence = leases.fence + 1

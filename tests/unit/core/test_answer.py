@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
+import msgspec
 import pytest
 from fakes.core import CoreUnderTest
 from fakes.events import command, edited
@@ -17,6 +18,7 @@ from core.chat import BUSY, GAVE_UP
 from core.errors import PermissionDenied, PlatformUnavailable
 from core.inbox import turn_id
 from core.messages import Author
+from core.moderation import Verdict
 
 Make = Callable[..., AbstractAsyncContextManager[CoreUnderTest]]
 
@@ -68,6 +70,24 @@ class TestRefusing:
             assert len(versions) == 1
             assert not [text for text in versions[0] if "squads" in text]
             assert await core.history() == []
+
+    async def test_the_scorer_is_recorded_whatever_it_says(self, make: Make) -> None:
+        """Each score of a question is kept, and so is why there is none."""
+        async with make(moderation={"remote": "openai"}) as core:
+            first = await core.say("a harmless question", key="1")
+            await core.settled()
+            core.model.fail("500", times=9, on="moderations")
+            second = await core.say("another one", key="2")
+            await core.settled()
+            found = []
+            for post in (first, second):
+                rows = await core.rows("verdicts.of", subject=f"in {post.conversation} {post.id}")
+                found.append([msgspec.json.decode(row["verdict"], type=Verdict) for row in rows])
+
+        scored, unscored = found
+        assert scored[-1].source != "local"
+        assert scored[-1].categories
+        assert unscored[-1].unchecked
 
     async def test_a_scorer_may_come_before_the_model(self, make: Make) -> None:
         """With `when = before` a refused question never reaches the model."""
