@@ -196,7 +196,8 @@ class Chat:
         thread = message.place.thread
         if not limit or past.is_backfilled or thread is None or message.is_new_thread:
             return False
-        if past.knows(thread) or thread == message.id:
+        # a window that was moved has left the beginning out: for a reset, or for its length
+        if past.start or past.knows(thread) or thread == message.id:
             return False
         found: list[Entry] = []
         try:
