@@ -59,11 +59,11 @@ def _button(label: str, action: str, value: str) -> Block:
 def _feedback(turn: str) -> Block:
     def thumb(label: str, value: str) -> Block:
         text = {"type": "plain_text", "text": label}
-        return {"text": text, "accessibility_label": label, "value": f"{value} {turn}"}
+        return {"text": text, "accessibility_label": label, "value": f"{turn} {value}"}
 
     return {
         "type": "feedback_buttons",
         "action_id": FEEDBACK,
-        "positive_button": thumb("Good answer", "good"),
-        "negative_button": thumb("Bad answer", "bad"),
+        "positive_button": thumb("Good answer", "up"),
+        "negative_button": thumb("Bad answer", "down"),
     }

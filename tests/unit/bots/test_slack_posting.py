@@ -398,14 +398,14 @@ async def test_buttons_become_commands() -> None:
         root = await slack.sim.say("C0GENERAL", "U0ALICE", "question")
         ts = await slack.adapter.post(slack.target(root), part("answer", final=True))
         await slack.event()
-        await slack.sim.click("C0GENERAL", ts, "U0BOB", "talkwarden_feedback", "bad turn1")
+        await slack.sim.click("C0GENERAL", ts, "U0BOB", "talkwarden_feedback", "turn1 down")
         await slack.sim.click("C0GENERAL", ts, "U0BOB", "talkwarden_regenerate")
         await until(lambda: len(slack.intake.events) == 3)
         rated, again = slack.intake.events[1:]
 
     assert (rated.name, rated.argument, again.name, again.argument) == (
         "feedback",
-        "bad turn1",
+        "turn1 down",
         "regenerate",
         "turn1",
     )
