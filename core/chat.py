@@ -113,7 +113,7 @@ class Chat:
             await self._regenerate(turn, command)
             return
         answer = await self.commands.run(command)
-        if not answer.text:
+        if not answer.text or command.is_quiet:
             await self.means.store.write(finish_rows_op(turn.batch.items))
             return
         target = replace(turn.target, is_only_for_asker=answer.is_private)

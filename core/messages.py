@@ -120,6 +120,8 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True, tag="command"):
     argument: str = ""
     position: int = 0
     handle: str | None = None
+    is_quiet: bool = False
+    """Its effect is all that its author waits for: nothing is said."""
 
 
 def storable(text: str) -> str:

@@ -217,4 +217,5 @@ def _stopped(event: Json, me: Me, directory: Directory) -> Command:
         author=member(event["user"], None, me, directory),
         name="stop",
         position=position(event["event_ts"]),
+        is_quiet=True,
     )
