@@ -109,6 +109,7 @@ class Answer:
         reader = self._reader = asyncio.ensure_future(self._read(request))
         begun = asyncio.ensure_future(self._begin())
         ready = asyncio.ensure_future(self._ready(begun))
+        ready.add_done_callback(self._notice)
         working = asyncio.ensure_future(self._show_working())
         self._delivery.follow(asyncio.shield(ready), self._clear, self._fail)
         self._delivery.intend_first()
@@ -222,8 +223,8 @@ class Answer:
                 await asyncio.shield(ready)
                 found = await self._failed(exc)
             else:
-                await asyncio.shield(ready)
                 await self._clear()
+                await asyncio.shield(ready)
                 found = self._answered()
         except (Violation, QuestionRefused) as exc:
             found = self._withheld(exc)
@@ -269,6 +270,12 @@ class Answer:
             return  # what members have begun to read is finished
         if self._reader is not None:
             self._reader.cancel()
+
+    def _notice(self, ready: asyncio.Future[None]) -> None:
+        """A question that is refused, or was never stored, stops the model at once."""
+        failure = None if ready.cancelled() else ready.exception()
+        if isinstance(failure, Exception):
+            self._fail(failure)
 
     def _fail(self, failure: Exception) -> None:
         self._failure = failure

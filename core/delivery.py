@@ -133,12 +133,12 @@ class Delivery:
     ) -> None:
         self._clear = clear
         try:
-            await self._overtakable(lambda: ready)
             await self._grown.wait()
             await self._overtakable(lambda: asyncio.sleep(GATHER))
             while not self._is_final:
                 self._grown.clear()
-                self._text += await clear()
+                self._text += await clear()  # before `ready`: both may take a round trip
+                await self._overtakable(lambda: ready)
                 if self._text.strip() and not self._is_final:
                     await self._show_draft()
                 await self._grown.wait()

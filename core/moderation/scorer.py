@@ -55,6 +55,8 @@ class ScorerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Part of the cache's key."""
     deadline: float = 1.5
     batch: int = 32
+    in_flight: int = 2
+    """Requests at once: a question and the answer to it need not wait for one another."""
     queue: int = 1024
     cache: int = 4096
     failures: int = 5
@@ -74,7 +76,7 @@ class _Job:
 
 
 class OpenAIScorer:
-    """`/v1/moderations`: one request in flight, and what comes meanwhile goes with the next.
+    """`/v1/moderations`: few requests in flight, and what comes meanwhile goes with the next.
 
     https://platform.openai.com/docs/api-reference/moderations
     """
@@ -87,7 +89,8 @@ class OpenAIScorer:
         self._cache: dict[bytes, Scores] = {}
         self._jobs: dict[bytes, _Job] = {}
         self._breaker = Breaker(self._settings.failures, self._settings.rest)
-        self._pump: asyncio.Task[None] | None = None
+        self._pumps: set[asyncio.Task[None]] = set()
+        self._flying: set[bytes] = set()
 
     async def score(self, items: Sequence[str]) -> list[Scored]:
         """One result for each item, at the deadline at the latest."""
@@ -100,9 +103,10 @@ class OpenAIScorer:
 
     async def aclose(self) -> None:
         """Stop the request in flight; whoever waits for it is told so."""
-        if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.wait({self._pump})
+        if pumps := set(self._pumps):
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.wait(pumps)
         self._give_up(list(self._jobs), "the scorer is shutting down")
 
     def _settled(self, found: Scored | asyncio.Future[Scored]) -> Scored:
@@ -140,22 +144,30 @@ class OpenAIScorer:
         return blake2b(content, digest_size=16).digest()
 
     def _pumped(self, job: _Job) -> asyncio.Future[Scored]:
-        if self._pump is None or self._pump.done():
-            self._pump = asyncio.create_task(self._drain(), name="moderation scorer")
+        if len(self._pumps) < self._settings.in_flight:
+            pump = asyncio.create_task(self._drain(), name="moderation scorer")
+            self._pumps.add(pump)
+            pump.add_done_callback(self._pumps.discard)
         return job.result
 
     async def _drain(self) -> None:
         clock = asyncio.get_running_loop().time
-        while self._jobs:
+        while True:
             await asyncio.sleep(max(0.0, self._breaker.resting_until - clock()))
             now = clock()
+            waiting = {k: job for k, job in self._jobs.items() if k not in self._flying}
             self._give_up(
-                [key for key, job in self._jobs.items() if job.expires <= now],
+                [key for key, job in waiting.items() if job.expires <= now],
                 "the scorer had no time for it",
             )
-            keys = list(self._jobs)[: self._settings.batch]
-            if keys:
+            keys = [key for key in waiting if key in self._jobs][: self._settings.batch]
+            if not keys:
+                return
+            self._flying.update(keys)
+            try:
                 await self._send(keys)
+            finally:
+                self._flying.difference_update(keys)
 
     async def _send(self, keys: list[bytes]) -> None:
         texts = [self._jobs[key].text for key in keys]

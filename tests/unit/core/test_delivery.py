@@ -270,6 +270,7 @@ async def test_what_the_owner_has_to_know_is_told(sqlite_store: SqliteStore) -> 
         return ""
 
     delivery.follow(ready, clear, failures.append)
+    delivery.grow()
     await until(lambda: failures)
     assert isinstance(failures[0], StoreUnavailable)
     await delivery.abandon()

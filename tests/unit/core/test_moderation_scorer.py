@@ -79,7 +79,7 @@ async def test_blank_texts_are_not_sent(make: Make, endpoint: Endpoint) -> None:
 async def test_concurrent_texts_share_requests(make: Make, endpoint: Endpoint) -> None:
     """While one request is in flight the rest waits, then goes in arrays of at most 32."""
     endpoint.delay = 0.02
-    scorer = make()
+    scorer = make(in_flight=1)
     first = asyncio.create_task(scorer.score(["first"]))
     await asyncio.sleep(0.005)
     rest = await asyncio.gather(*(scorer.score([f"text {n:03}"]) for n in range(70)))
@@ -87,6 +87,19 @@ async def test_concurrent_texts_share_requests(make: Make, endpoint: Endpoint) -
     assert [len(each) for each in endpoint.requests] == [1, 32, 32, 6]
     assert endpoint.most_in_flight == 1
     assert all(result == [{"hate": 0.008, "brand/new": 0.5}] for result in rest)
+
+
+async def test_an_answer_does_not_wait_for_its_question(make: Make, endpoint: Endpoint) -> None:
+    """Two requests may be in flight, never more, and no text is sent by both."""
+    endpoint.delay = 0.02
+    scorer = make()
+    first = asyncio.create_task(scorer.score(["the question"]))
+    await asyncio.sleep(0.005)
+    rest = [asyncio.create_task(scorer.score([f"text {n}"])) for n in range(9)]
+    await asyncio.gather(first, *rest)
+    assert endpoint.most_in_flight == 2
+    sent = [text for request in endpoint.requests for text in request]
+    assert len(sent) == len(set(sent)) == 10
 
 
 async def test_a_text_is_asked_once(make: Make, endpoint: Endpoint) -> None:
@@ -195,7 +208,7 @@ async def test_a_long_pause_is_kept_without_waiting(make: Make, endpoint: Endpoi
     """Told to come back later than the deadline: no request until then, and no time lost."""
     endpoint.failures = [ModelRateLimited(retry_after=30)]
     endpoint.delay = 0.01
-    scorer = make()
+    scorer = make(in_flight=1)
     begin = time.monotonic()
     together = asyncio.create_task(scorer.score(["one"]))
     await asyncio.sleep(0.005)
