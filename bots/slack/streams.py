@@ -143,8 +143,12 @@ class Streams:
             "metadata": blocks.metadata(part),
             "session_status": session,
         }
-        growing.is_doubtful = True  # should the call break, an update puts it right
-        was_live = await self._stop(target, ts, ending)
+        was_doubtful, growing.is_doubtful = growing.is_doubtful, True
+        try:  # should the call break, an update puts it right
+            was_live = await self._stop(target, ts, ending)
+        except RateLimited:
+            growing.is_doubtful = was_doubtful
+            raise
         growing.is_stream = False
         return was_live and is_right
 
