@@ -47,9 +47,10 @@ def answers(w: World, question: str, channel: str = ROOM) -> list[SlackMessage]:
 
 
 def is_complete(message: SlackMessage) -> bool:
-    """Nothing of it is still to come."""
+    """Nothing of it is still to come; a stream gets its metadata with its last words."""
     is_live = message.stream == "in_progress" or has_button(message, STOP)
-    return bool(message.displayed.strip()) and not is_live
+    is_ended = message.stream is None or message.metadata is not None
+    return bool(message.displayed.strip()) and is_ended and not is_live
 
 
 def has_button(message: SlackMessage, action_id: str) -> bool:
