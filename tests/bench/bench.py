@@ -120,6 +120,28 @@ async def latency(name: str, bot: str, results: Results, count: int = 200) -> No
                              "request p99 ms": quantile(to_request, 0.99)})  # fmt: skip
 
 
+async def scored(name: str, bot: str, results: Results, count: int = 60) -> None:
+    """As `latency`, with a remote scorer that takes 50 ms for questions and answers."""
+    bench = rig(name, bot, {**SHORT, "moderation_delay": 0.05})
+    async with bench.running(env={"TALKWARDEN_MODERATION__REMOTE": "openai"}):
+        await bench.connected()
+        await bench.ask(20)
+        await bench.wait_answers(20, 30)
+        await bench.reset()
+        trips = []
+        numbers: dict[Any, int] = {}
+        for i in range(count):
+            trips.append(await bench.scoring_trip())
+            numbers |= await bench.ask(1, first=i)
+            await asyncio.sleep(0.12)
+            await bench.wait_answers(i + 1, 10)
+        asked = await bench.asked()
+        first = {a["question"]: a["first_text"] for a in await bench.answers()}
+        to_text = [(first[i] - asked[i]) * 1000 for i in numbers]
+        results.note(bot, **{"scored visible p50 ms": quantile(to_text, 0.5),
+                             "scoring trip p50 ms": quantile(trips, 0.5) * 1000})  # fmt: skip
+
+
 async def load(name: str, bot: str, results: Results, total: int = 640) -> None:
     """64 questions outstanding, platform limits off: replies per second and CPU per reply."""
     bench = rig(name, bot, SHORT)
@@ -212,7 +234,14 @@ async def message_calls(bench: Rig) -> int:
     return sum(n for call, n in counts.items() if re.search(r"^(POST|PATCH) .*/messages", call))
 
 
-PARTS = {"latency": latency, "load": load, "streams": streams, "limits": limits, "start": start}
+PARTS = {
+    "latency": latency,
+    "scored": scored,
+    "load": load,
+    "streams": streams,
+    "limits": limits,
+    "start": start,
+}
 
 
 def judge(results: Results, commit: float, parts: list[str]) -> None:
@@ -223,6 +252,9 @@ def judge(results: Results, commit: float, parts: list[str]) -> None:
         results.expect("to the model request, p99 ms", of("request p99 ms"), 8.0)
         floor = of("visible p50 ms", "openai") + 2 * commit
         results.expect("to first visible text, p50 ms", of("visible p50 ms"), floor)
+    if "scored" in parts and "latency" in parts:
+        floor = of("visible p50 ms", "openai") + 2 * commit + of("scoring trip p50 ms")
+        results.expect("with a scorer, to visible text, p50 ms", of("scored visible p50 ms"), floor)
     if "load" in parts:
         results.expect("CPU ms per reply", of("cpu ms/reply"), 0.75 * of("cpu ms/reply", "openai"))
     if "streams" in parts:
@@ -245,7 +277,7 @@ async def measure(name: str, parts: list[str]) -> Results:
           f"{platform.python_version()}, load {os.getloadavg()[0]:.1f}, "
           f"one commit {commit:.2f} ms", flush=True)  # fmt: skip
     for part in parts:
-        floors = ("talkwarden",) if part == "limits" else BOTS
+        floors = ("talkwarden",) if part in {"limits", "scored"} else BOTS
         for bot in floors:
             if part == "streams" and bot == "sdk":
                 continue

@@ -186,6 +186,14 @@ class Rig:
         async with self.http.get(f"{self.model_control}/requests") as reply:
             return [r for r in await reply.json() if "chat" in r["route"]]
 
+    async def scoring_trip(self) -> float:
+        """Seconds that one request to the scorer takes from here."""
+        began = time.monotonic()
+        url = self.model_control.removesuffix("/_control") + "/v1/moderations"
+        async with self.http.post(url, json={"input": [str(began)]}) as reply:
+            await reply.read()
+        return time.monotonic() - began
+
     async def wait_answers(
         self, count: int, patience: float, *, every: float = 0.05, words: int = 1
     ) -> list[dict[str, Any]]:
