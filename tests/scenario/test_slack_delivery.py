@@ -51,7 +51,7 @@ def joined(w: World, question: str, channel: str = ROOM) -> str:
 
 async def test_native_stream() -> None:
     """An answer that takes its time is one native stream: it grows, ends, and has its buttons."""
-    async with slack_world(model=Options(tokens=WORDS, duration=2.2)) as w:
+    async with slack_world(model=Options(tokens=WORDS, duration=1.8)) as w:
         question = await w.say_slack("a long one")
         live = await draft(w, question)
         assert live.stream == "in_progress"
@@ -68,9 +68,10 @@ async def test_native_stream() -> None:
 
 async def test_posted_and_updated_without_streams() -> None:
     """Where streams are off, or the workspace refuses them, one message is posted and updated."""
-    for is_refused in (False, True):
-        settings = {"slack.stream": is_refused}
-        async with slack_world(model=Options(tokens=WORDS, duration=1.5), settings=settings) as w:
+
+    async def updated(*, is_refused: bool) -> None:
+        model, settings = Options(tokens=WORDS, duration=1.5), {"slack.stream": is_refused}
+        async with slack_world(model=model, settings=settings) as w:
             if is_refused:
                 w.slack.fail("chat.startStream", times=99, error="feature_not_enabled")
             question = await w.say_slack("a long one")
@@ -83,12 +84,14 @@ async def test_posted_and_updated_without_streams() -> None:
             assert len(found.revisions) >= 2
             assert w.slack.count("chat.startStream") == is_refused
 
+    await asyncio.gather(updated(is_refused=False), updated(is_refused=True))
+
 
 async def test_stream_is_finished_before_slack_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that outlives a stream's five minutes goes on as an update of the same message,
     before Slack ends the stream."""
     monkeypatch.setattr("bots.slack.streams.LIFE", 0.6)
-    async with slack_world(model=Options(tokens=WORDS, duration=2.2), stream_life=1.8) as w:
+    async with slack_world(model=Options(tokens=WORDS, duration=1.8), stream_life=1.8) as w:
         question = await w.say_slack("a very long one")
         live = await draft(w, question)
         found = await answer(w, question)
@@ -101,7 +104,7 @@ async def test_stream_is_finished_before_slack_ends_it(monkeypatch: pytest.Monke
 
 async def test_stream_that_slack_ended() -> None:
     """A stream that Slack ended early is completed by updates of the same message."""
-    async with slack_world(model=Options(tokens=WORDS, duration=2.2), stream_life=1.0) as w:
+    async with slack_world(model=Options(tokens=WORDS, duration=1.8), stream_life=1.0) as w:
         question = await w.say_slack("a very long one")
         live = await draft(w, question)
         found = await answer(w, question)
@@ -150,12 +153,11 @@ async def test_no_call_follows_a_429_too_soon() -> None:
     await asyncio.gather(*(limited(method, stream=stream) for method, stream in CALLS))
 
 
-@pytest.mark.parametrize("fault", ["drop_after", "drop_before", "status"])
-async def test_a_call_of_unknown_outcome_posts_no_second_message(fault: str) -> None:
+async def test_a_call_of_unknown_outcome_posts_no_second_message() -> None:
     """Each posting call is carried out and its connection cut, or cut before, or answered with
     503: one whole answer stands there, and no stream is left open."""
 
-    async def broken(method: str, *, stream: bool) -> None:
+    async def broken(fault: str, method: str, *, stream: bool) -> None:
         settings = {"slack.stream": stream}
         async with slack_world(model=Options(tokens=WORDS, duration=1.6), settings=settings) as w:
             w.slack.fail(method, **{fault: 503 if fault == "status" else True})  # type: ignore[arg-type]
@@ -164,24 +166,26 @@ async def test_a_call_of_unknown_outcome_posts_no_second_message(fault: str) -> 
             await w.idle()
 
             (found,) = answers(w, question)
-            assert found.displayed.count("word") == WORDS, (method, found.displayed)
+            assert found.displayed.count("word") == WORDS, (fault, method, found.displayed)
             assert is_complete(found)
 
-    await asyncio.gather(*(broken(method, stream=stream) for method, stream in CALLS))
+    faults = ("drop_after", "drop_before", "status")
+    cases = [(fault, *call) for fault in faults for call in CALLS]
+    await asyncio.gather(*(broken(fault, name, stream=stream) for fault, name, stream in cases))
 
 
 async def test_nothing_ever_pings() -> None:
     """An answer full of calls to everybody pings nobody, streamed, posted, updated, private or in
     a DM, and is shown as it was written."""
     fence = f"{HOSTILE}\n```\n{HOSTILE}\n```\n> {HOSTILE}"
-    for stream in (True, False):
+
+    async def call_everybody(*, stream: bool) -> None:
         settings = {"slack.stream": stream, "model.persona": HOSTILE}
         async with slack_world(model=said(fence, duration=0.3), settings=settings) as w:
             for channel in (ROOM, DM):
                 question = await w.say_slack("call everybody", channel=channel)
                 await answer(w, question, channel)
-                shown = joined(w, question, channel)
-                assert shown == fence
+                assert joined(w, question, channel) == fence
             await w.slack.slash("/talkwarden", "persona", ROOM, ALICE)
             await w.until(lambda: w.slack.ephemerals)
 
@@ -190,16 +194,19 @@ async def test_nothing_ever_pings() -> None:
             assert not re.search(r"<[!@]", str(w.slack.ephemerals))
             assert all(call.params.get("link_names") is None for call in w.slack.calls)
 
+    await asyncio.gather(call_everybody(stream=True), call_everybody(stream=False))
+
 
 async def test_long_answers_are_whole() -> None:
     """An answer longer than a message arrives whole in parts that joined are the answer, at once
     or while it grows, and Slack never refuses a part."""
     text = "".join(f"Sentence {number} & <more> of it.\n" for number in range(700))
-    for duration, stream in ((0.0, True), (1.5, True), (1.5, False)):
+
+    async def long(duration: float, *, stream: bool) -> None:
         settings = {"slack.stream": stream}
         async with slack_world(model=said(text, duration=duration), settings=settings) as w:
             question = await w.say_slack("everything")
-            await w.until(lambda w=w, q=question: joined(w, q).rstrip() == text.rstrip(), within=8)
+            await w.until(lambda: joined(w, question).rstrip() == text.rstrip())
             await w.idle()
 
             parts = answers(w, question)
@@ -207,6 +214,8 @@ async def test_long_answers_are_whole() -> None:
             assert all(is_complete(each) for each in parts)
             assert all(len(each.text) <= 4000 for each in parts)
             assert refused(w) == []
+
+    await asyncio.gather(long(0.0, stream=True), long(1.5, stream=True), long(1.5, stream=False))
 
 
 async def test_two_members_at_once() -> None:

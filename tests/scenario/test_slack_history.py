@@ -28,8 +28,7 @@ PDF_OBJECTS = (
     b"<< /Type /Catalog /Pages 2 0 R >>",
     b"<< /Type /Pages /Kids [4 0 R] /Count 1 >>",
     b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 5 0 R"
-    b" /Resources << /Font << /F1 3 0 R >> >> >>",
+    b"<< /Type /Page /Parent 2 0 R /Contents 5 0 R /Resources << /Font << /F1 3 0 R >> >> >>",
     b"<< /Length 47 >>\nstream\nBT /F1 12 Tf 72 700 Td (the secret is 42) Tj ET\nendstream",
 )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from scenario.harness import Options
 from scenario.slack_side import (
     ALICE,
@@ -234,9 +237,9 @@ async def test_suggested_prompts() -> None:
 async def test_workspace_without_the_agent_feature() -> None:
     """A workspace without the feature, or an app without its scope, gets answers all the same:
     DMs are one conversation, also after a restart, and nothing is asked for twice."""
-    slow = Options(mode="echo", first_delay=1.0)
-    for options in ({"agent_app": False}, {"scopes": ALL_SCOPES - {"assistant:write"}}):
-        async with slack_world(model=slow, **options) as w:
+
+    async def without(**options: Any) -> None:
+        async with slack_world(model=Options(mode="echo", first_delay=0.9), **options) as w:
             await w.slack.open_home(ALICE, tab="messages")
             await w.idle()
             assert "hello" in (await ask(w, "hello")).displayed
@@ -246,3 +249,41 @@ async def test_workspace_without_the_agent_feature() -> None:
             assert (await ask(w, "and in private", channel=DM)).thread_ts is None
             refused = [each.method for each in w.slack.calls if each.error]
             assert len(refused) == len(set(refused))
+
+    await asyncio.gather(
+        without(agent_app=False),
+        without(agent_app=False, agent_sessions=False),
+        without(scopes=ALL_SCOPES - {"assistant:write"}),
+    )
+
+
+async def test_ways_of_answering() -> None:
+    """Per channel: every message answered without a mention, a whole channel as one conversation
+    without threads, and places where nobody is answered."""
+    settings = {
+        "channels.C0EVERY": {"mode": "every"},
+        "channels.C0WHOLE": {"whole_channel": True},
+        "channels.C0OFF": {"enabled": False},
+        "access.deny_channels": ["C0DENIED"],
+        "access.direct_messages": False,
+    }
+    async with slack_world(settings=settings) as w:
+        for name in ("C0EVERY", "C0WHOLE", "C0OFF", "C0DENIED"):
+            w.slack.add_channel(SlackChannel(id=name, name=name.lower(), members=[ALICE, BOB]))
+        every = await w.slack.say("C0EVERY", BOB, "nobody called")
+        first = await w.say_slack("my cat is called Tom", channel="C0WHOLE")
+        off = await w.say_slack("hello", channel="C0OFF")
+        denied = await w.say_slack("hello", channel="C0DENIED")
+        private = await w.say_slack("hello", channel=DM)
+        await w.idle()
+        await w.say_slack("what is it called?", channel="C0WHOLE", user=BOB)
+        await w.idle()
+
+        assert [each.thread_ts for each in answers(w, every, "C0EVERY")] == [every]
+        assert answers(w, first, "C0WHOLE") == []
+        assert [each.thread_ts for each in w.slack.own_messages("C0WHOLE")] == [None, None]
+        assert "Tom" in prompt_texts(w)
+        assert answers(w, off, "C0OFF") == []
+        assert "not allowed" in answers(w, denied, "C0DENIED")[0].displayed
+        assert "direct messages" in answers(w, private, DM)[0].displayed
+        assert len(w.requests()) == 3
