@@ -51,7 +51,7 @@ def joined(w: World, question: str, channel: str = ROOM) -> str:
 
 async def test_native_stream() -> None:
     """An answer that takes its time is one native stream: it grows, ends, and has its buttons."""
-    async with slack_world(model=Options(tokens=WORDS, duration=1.8)) as w:
+    async with slack_world(model=Options(tokens=WORDS, duration=1.5)) as w:
         question = await w.say_slack("a long one")
         live = await draft(w, question)
         assert live.stream == "in_progress"
@@ -90,8 +90,8 @@ async def test_posted_and_updated_without_streams() -> None:
 async def test_stream_is_finished_before_slack_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that outlives a stream's five minutes goes on as an update of the same message,
     before Slack ends the stream."""
-    monkeypatch.setattr("bots.slack.streams.LIFE", 0.6)
-    async with slack_world(model=Options(tokens=WORDS, duration=1.8), stream_life=1.8) as w:
+    monkeypatch.setattr("bots.slack.streams.LIFE", 0.5)
+    async with slack_world(model=Options(tokens=WORDS, duration=1.5), stream_life=1.6) as w:
         question = await w.say_slack("a very long one")
         live = await draft(w, question)
         found = await answer(w, question)
@@ -104,7 +104,7 @@ async def test_stream_is_finished_before_slack_ends_it(monkeypatch: pytest.Monke
 
 async def test_stream_that_slack_ended() -> None:
     """A stream that Slack ended early is completed by updates of the same message."""
-    async with slack_world(model=Options(tokens=WORDS, duration=1.8), stream_life=1.0) as w:
+    async with slack_world(model=Options(tokens=WORDS, duration=1.5), stream_life=0.8) as w:
         question = await w.say_slack("a very long one")
         live = await draft(w, question)
         found = await answer(w, question)
@@ -221,7 +221,7 @@ async def test_long_answers_are_whole() -> None:
 async def test_two_members_at_once() -> None:
     """Questions in one thread are answered one by one, in order; threads do not wait for each
     other."""
-    async with slack_world(model=Options(mode="echo", duration=0.3)) as w:
+    async with slack_world(model=Options(mode="echo", duration=0.15)) as w:
         first = await w.say_slack("first")
         other = await w.say_slack("elsewhere", user=BOB)
         await w.say_slack("second", thread_ts=first)

@@ -52,7 +52,7 @@ async def test_killed_in_the_middle_of_a_stream() -> None:
     shows the whole answer; also when the process died between the call and its record."""
 
     async def kill(words: int, *, is_unrecorded: bool = False) -> None:
-        slow = Options(tokens=WORDS, duration=2.5)
+        slow = Options(tokens=WORDS, duration=2.0)
         async with slack_world(is_started=False, model=slow) as w, bot_process(w) as bot:
             if is_unrecorded:
                 w.slack.fail("chat.startStream", drop_after=True)
