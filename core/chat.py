@@ -356,6 +356,7 @@ class Chat:
             has_feedback=has_feedback,
             known=turn.parts,
         )
+        delivery.crowd = self.engine.running
         conversation = turn.target.conversation
         delivery.on_posted = lambda message: self.inbox.locate(turn.place, message, conversation)
         return delivery

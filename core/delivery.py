@@ -29,6 +29,7 @@ CALL_TIMEOUT = 30.0  # seconds for one call of an adapter
 MAX_PAUSE = 60.0  # seconds
 STALE = 0.05  # seconds of waiting after which a draft takes up what was written meanwhile
 GATHER = 0.03  # seconds: an answer that is complete by then appears in one call
+CROWD = 100  # turns under way that double it: asking the model comes before showing drafts
 
 T = TypeVar("T")
 Clear = Callable[[], Awaitable[str]]
@@ -71,6 +72,8 @@ class Delivery:
         self._is_final = False
         self._is_waiting = False
         self._clear: Clear | None = None
+        self.crowd = 0
+        """Turns under way beside this one."""
         self._follower: asyncio.Task[None] | None = None
         self.on_posted: Callable[[str], None] = lambda message_id: None  # noqa: ARG005
 
@@ -134,7 +137,7 @@ class Delivery:
         self._clear = clear
         try:
             await self._grown.wait()
-            await self._overtakable(lambda: asyncio.sleep(GATHER))
+            await self._overtakable(lambda: asyncio.sleep(GATHER * (1 + self.crowd / CROWD)))
             while not self._is_final:
                 self._grown.clear()
                 self._text += await clear()  # before `ready`: both may take a round trip

@@ -66,6 +66,10 @@ class _Waiter:
     order: int
     routes: Sequence[Route] = field(compare=False)
     turn: asyncio.Future[None] = field(compare=False)
+    until: float = field(default=0.0, compare=False)
+    """It can't go before this time ..."""
+    held: list[str] = field(default_factory=list, compare=False)
+    """... because of these routes."""
 
 
 class Pacer:
@@ -173,6 +177,8 @@ class Pacer:
                 bucket = self._buckets.get(route.key)
                 if bucket is not None:
                     bucket.tokens += 1
+            for other in self._waiters:
+                other.until = 0.0  # what was given back may let it go sooner
         self._pump()
 
     def _pump(self) -> None:
@@ -184,11 +190,11 @@ class Pacer:
         for waiter in list(self._waiters):
             if waiter.turn.done():  # cancelled, and about to leave by itself
                 continue
-            waits = self._blocking(waiter, now, blocked)
-            if waits is None:
+            if waiter.until <= now and not self._is_first(waiter, now, blocked):
                 continue
-            if waits > 0:
-                next_wait = min(next_wait, waits)
+            if waiter.until > now:
+                blocked.update(waiter.held)
+                next_wait = min(next_wait, waiter.until - now)
                 continue
             for route in waiter.routes:
                 self._buckets[route.key].tokens -= 1
@@ -196,18 +202,18 @@ class Pacer:
             waiter.turn.set_result(None)
         self._set_timer(next_wait)
 
-    def _blocking(self, waiter: _Waiter, now: float, blocked: set[str]) -> float | None:
-        """Seconds until the waiter may go; None behind a more urgent one on the same route."""
-        longest = 0.0
+    def _is_first(self, waiter: _Waiter, now: float, blocked: set[str]) -> bool:
+        """Whether nobody more urgent waits on its routes; notes until when they hold it."""
         for route in waiter.routes:
             if route.key in blocked:
-                return None
+                return False
+        waiter.held.clear()
         for route in waiter.routes:
             wait = self._buckets[route.key].wait(waiter.urgency, now)
             if wait > 0:
-                blocked.add(route.key)
-                longest = max(longest, wait)
-        return longest
+                waiter.held.append(route.key)
+                waiter.until = max(waiter.until, now + wait)
+        return True
 
     def _arm(self) -> None:
         if self._waiters:
