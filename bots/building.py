@@ -61,7 +61,10 @@ def build_client(config: Config) -> CompletionsClient:
         targets.append(Target(endpoint, fallback.model or model.name, has_vision=model.vision))
     return CompletionsClient(
         targets,
-        timeouts=Timeouts(connect=model.connect_timeout, idle=model.idle_timeout),
+        # an endpoint that never begins must leave time for another one before the turn's deadline
+        timeouts=Timeouts(
+            connect=model.connect_timeout, first=model.idle_timeout, idle=model.idle_timeout
+        ),
         retry=RetryPolicy(attempts=model.retries + 1),
     )
 

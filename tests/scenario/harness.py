@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,6 +50,7 @@ __all__ = [
     "buttons",
     "is_finished",
     "text_of",
+    "together",
     "world",
 ]
 
@@ -327,6 +328,13 @@ async def world(
         if is_started:
             await made.start()
         yield made
+
+
+async def together(*parts: Coroutine[Any, Any, T]) -> list[T]:
+    """Run worlds side by side; the first that fails ends them all."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(part) for part in parts]
+    return [task.result() for task in tasks]
 
 
 def is_finished(parts: Sequence[DiscordMessage]) -> bool:
