@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from scenario.harness import Options, World, bot_process, buttons, text_of, world
+from scenario.harness import Options, World, bot_process, buttons, text_of, together, world
 
 from bots.simulators.discord import DiscordMessage, DiscordOptions, Interaction, MemberOptions
 
@@ -282,7 +282,7 @@ async def test_buttons_survive_a_restart_and_a_kill() -> None:
             assert answer is draft
             assert "(stopped)" in answer.content
 
-    await asyncio.gather(regenerate(), stop())
+    await together(regenerate(), stop())
 
 
 async def test_an_interaction_is_acknowledged_in_time() -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import time
 
-from scenario.harness import Options, text_of, world
+from scenario.harness import Options, text_of, together, world
 
 ECHO = Options(mode="echo")
 SLOW = Options(mode="echo", first_delay=0.25)
@@ -58,7 +57,7 @@ async def test_conversations_run_side_by_side() -> None:
     """Twelve conversations take as long as one, also within one channel."""
     async with world(model=SLOW, settings={"discord.limits": False}) as w:
         started = time.monotonic()
-        await asyncio.gather(*(w.ask(f"question {each}") for each in range(12)))
+        await together(*(w.ask(f"question {each}") for each in range(12)))
         assert time.monotonic() - started < 4 * 0.25
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from scenario.harness import Options, World, text_of, world
+from scenario.harness import Options, World, text_of, together, world
 
 from bots.simulators.discord import DiscordOptions, MemberOptions
 
@@ -117,7 +115,7 @@ async def test_each_of_the_three_ways_to_answer() -> None:
             assert w.discord.channel(question).name == "open one"
             assert not w.replies()
 
-    await asyncio.gather(mention(), every(), thread())
+    await together(mention(), every(), thread())
 
 
 async def test_a_channel_can_be_one_conversation() -> None:
@@ -176,7 +174,7 @@ async def test_both_intent_profiles() -> None:
             await w.ask("hello")
             return session.intents
 
-    assistant, moderator = await asyncio.gather(intents("assistant"), intents("moderator"))
+    assistant, moderator = await together(intents("assistant"), intents("moderator"))
     privileged = (1 << 1) | (1 << 8) | (1 << 15)
     assert not assistant & privileged
     assert moderator & privileged == 1 << 15
@@ -231,7 +229,7 @@ async def test_access_lists() -> None:
             assert bool(w.requests()) is is_asked, key
             assert is_asked or "answer" in answer.content
 
-    await asyncio.gather(
+    await together(
         refused("DENY_USERS", "bob", is_asked=False),
         refused("DENY_USERS", "alice", is_asked=True),
         refused("ALLOW_USERS", "alice", is_asked=False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from scenario.harness import Options, World, bot_process, world
+from scenario.harness import Options, World, bot_process, together, world
 
 WORDS = 60
 DELAYS = (0.0, 0.02, 0.3, 0.9, 1.1)
@@ -46,7 +46,7 @@ async def kill_after(delay: float, *, store: str = "sqlite") -> None:
 
 async def test_killed_in_the_middle_and_answered_once() -> None:
     """Whenever the process is killed, each question has exactly one whole answer afterwards."""
-    await asyncio.gather(*(kill_after(delay) for delay in DELAYS))
+    await together(*(kill_after(delay) for delay in DELAYS))
 
 
 async def test_killed_on_postgresql_and_answered_once() -> None:
