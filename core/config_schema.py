@@ -230,7 +230,7 @@ class RuleConfig(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[str, msgspec.Meta(min_length=1)]
     """The name that verdicts and logs carry."""
     term: str = ""
-    """A word or phrase, found in disguise too."""
+    """A word or phrase; `word*`, `*word`, `*word*` find parts; letter case never matters."""
     terms: tuple[str, ...] = ()
     """Several of them."""
     regex: str = ""
