@@ -6,7 +6,7 @@ https://discord.com/developers/docs/events/gateway-events#messages
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -59,6 +59,9 @@ class Found:
     reference: str = ""
     """The text of `asks`, to be quoted if that one is not known."""
     files: tuple[Attachment, ...] = ()
+    """The files of `asks`."""
+    has_unread_files: bool = False
+    """`asks` was not said to us: if it is known at all, then without its files."""
     is_loose: bool = False
     """A command in a channel: it means its author's latest conversation there."""
 
@@ -69,6 +72,13 @@ class Found:
             quoted = "\n\n".join(filter(None, (self.reference, event.quoted)))
             files = (*event.attachments, *self.files)
             return msgspec.structs.replace(event, quoted=quoted, attachments=files)
+        return event
+
+    def with_files(self, event: Event) -> Event:
+        """The event with the files of the message it replies to, where nobody has read them."""
+        if self.has_unread_files and isinstance(event, Message):
+            files = (*event.attachments, *self.files)
+            return msgspec.structs.replace(event, attachments=files)
         return event
 
 
@@ -207,7 +217,11 @@ def _posted(data: Json, directory: Directory, me: Me) -> list[Found]:
     )
     if not (event.text or event.attachments or event.quoted or is_called):
         return []  # without the Message Content intent, what is not for us comes empty
-    return [_hung(event, data, directory)]
+    found = _hung(event, data, directory)
+    above = data.get("referenced_message") or {}
+    is_unread = event.is_addressed and bool(found.files) and not place.is_private
+    is_unread = is_unread and not _calls({**data, **above}, directory, me)
+    return [replace(found, has_unread_files=is_unread)]
 
 
 def _text(data: Json, directory: Directory, me: Me) -> str:

@@ -168,7 +168,9 @@ class Pipeline:
             if home is None:
                 event = found.with_reference()
             elif found.follows:
-                event = replace(event, conversation=home)
+                event = found.with_files(replace(event, conversation=home))
+            else:
+                event = found.with_files(event)
         return self._as_agreed(self._with_latest(event, is_loose=found.is_loose))
 
     def _as_agreed(self, event: Event) -> Event:
