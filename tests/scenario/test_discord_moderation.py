@@ -16,7 +16,7 @@ def saying(*texts: str, **more: float) -> Options:
 
 
 async def test_a_refused_question_never_reaches_the_model() -> None:
-    """A listed word, however it is written, is refused with one sentence and kept from the history."""
+    """A listed word, in any case, is refused with one sentence and kept from the history."""
     async with world(settings=WORDS) as w:
         for text in ("feed the kraken", "the KRAKEN?", "a Sea Monster!"):
             refusal = await w.ask(text)
