@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 import uuid
@@ -61,6 +62,13 @@ class BotProcess:
                 stdout=log,
                 stderr=log,
             )
+
+    def limit_files(self, size: int | None) -> None:
+        """Let no file grow beyond `size` bytes, as on a full disk; None: as before."""
+        assert self._process is not None
+        _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
+        limits = (hard if size is None else size, hard)
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, limits)
 
     async def kill(self) -> None:
         """SIGKILL: not one instruction more."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sqlite3
 import time
 
+import pytest
 from scenario.harness import BotProcess, Options, World, bot_process, together, world
 
 from bots.simulators.discord import DiscordOptions
@@ -257,3 +259,24 @@ async def test_a_platform_that_is_down_at_the_start_is_waited_for() -> None:
         async with bot_process(w) as bot:
             assert isinstance(bot, BotProcess)
             assert await w.ask("hello")
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits other processes")
+async def test_a_full_disk_loses_and_promises_nothing() -> None:
+    """What can't be stored is not acknowledged, and is answered once there is room again."""
+    async with world(model=ECHO, is_started=False) as w, bot_process(w) as bot:
+        await w.ask("warm up")
+        await w.settled()
+        await asyncio.sleep(1.2)  # the gateway's place is written down once a second
+        bot.limit_files((w.folder / "talkwarden.db-wal").stat().st_size)
+        question = await w.say("is there room?")
+        used = await w.discord.slash("general", "bob", "ask", {"question": "for me too?"})
+        await w.until(lambda: "can't be used" in bot.log or "could not be stored" in bot.log)
+        assert w.reply_to(question) is None
+        assert used.answered is None
+        bot.limit_files(None)
+        assert (await w.answer(question)).content == "Alice: is there room?"
+        await w.until(lambda: len(w.replies()) == 3)
+        await w.idle()
+        assert len(w.replies()) == 3
+        assert "Bob: for me too?" in [each.content for each in w.replies()]

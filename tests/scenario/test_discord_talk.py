@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scenario.harness import Options, World, text_of, together, world
 
-from bots.simulators.discord import DiscordOptions, MemberOptions
+from bots.simulators.discord import ChannelOptions, DiscordOptions, GuildOptions, MemberOptions
 
 ECHO = Options(mode="echo")
 MODERATOR = {"discord.profile": "moderator"}
@@ -116,6 +116,25 @@ async def test_each_of_the_three_ways_to_answer() -> None:
             assert not w.replies()
 
     await together(mention(), every(), thread())
+
+
+async def test_each_channel_can_have_a_way_of_its_own() -> None:
+    """What the configuration says of a channel, or of a server, holds there and nowhere else."""
+    rooms = (ChannelOptions(name="general"), ChannelOptions(name="desk"))
+    guild = GuildOptions(channels=rooms)
+    discord = DiscordOptions(guilds=(guild,))
+    async with world(model=ECHO, settings=MODERATOR, discord=discord, is_started=False) as w:
+        desk = w.discord.channel_id("desk")
+        w.environ[f"TALKWARDEN_CHANNELS__{desk}__MODE"] = "every"
+        w.environ[f"TALKWARDEN_CHANNELS__{desk}__MODEL"] = "small"
+        w.environ[f"TALKWARDEN_WORKSPACES__{w.discord.guild_id}__PERSONA"] = "You are a buoy."
+        await w.start()
+        await w.answer(await w.discord.say("desk", "bob", "anybody?"))
+        await w.discord.say("general", "bob", "anybody?")
+        await w.ask("hello", channel="general")
+        await w.idle()
+        assert [body["model"] for body in w.requests()] == ["small", "offline"]
+        assert {body["messages"][0]["content"] for body in w.requests()} == {"You are a buoy."}
 
 
 async def test_a_channel_can_be_one_conversation() -> None:
