@@ -122,7 +122,7 @@ class Answer:
             attempt, seq = await begun
             reply = self._billed(reply, attempt, seq)
             await self._means.store.write(self._finish_op(text, reply))
-            await self._delivery.finish(text)
+            await self._delivery.conclude(text)
             return reply
         except Superseded:
             await asyncio.shield(begun)  # what follows has to find the turn

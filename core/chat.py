@@ -269,12 +269,7 @@ class Chat:
         delivery = self._delivery(turn, has_feedback=reply.text != "")
         if turn.batch.resumed is None and not turn.parts:
             delivery.intend_first()  # by `_say`
-        try:
-            await delivery.finish(text)
-        except PlatformError as exc:
-            if exc.retryable:
-                raise
-            _log.error("An answer can't be delivered.", error=str(exc), code=exc.code)
+        await delivery.conclude(text)
         await self._complete(turn, reply)
 
     async def _complete(self, turn: Turn, reply: Reply) -> None:

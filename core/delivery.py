@@ -118,6 +118,16 @@ class Delivery:
         await self._drop_surplus()
         await self._settle_writes()
 
+    async def conclude(self, text: str) -> None:
+        """As `finish`, but what the platform will never take is logged and done with."""
+        try:
+            await self.finish(text)
+        except PlatformError as exc:
+            if exc.retryable:
+                raise
+            _log.error("An answer can't be delivered.", error=str(exc), code=exc.code)
+            await self._settle_writes()
+
     async def abandon(self) -> None:
         """Stop showing more; what is visible stays."""
         self._is_final = True

@@ -8,7 +8,7 @@ from typing import Any
 from scenario.harness import Options, World, buttons, together, world
 
 from bots.simulators.completions.options import Scripted
-from bots.simulators.discord import DiscordOptions
+from bots.simulators.discord import Bucket, DiscordOptions
 
 CREATE = "POST /channels/{channel_id}/messages"
 EDIT = "PATCH /channels/{channel_id}/messages/{message_id}"
@@ -27,7 +27,7 @@ def whole(w: World, channel: int | str = "general") -> str:
 
 async def test_an_answer_grows_by_paced_edits() -> None:
     """A slow answer is one message with a Stop button that grows at most every 1.2 seconds."""
-    async with world(model=Options(tokens=90, duration=3.0)) as w:
+    async with world(model=Options(tokens=90, duration=2.6)) as w:
         question = await w.say("a long one")
         draft = await w.draft(question)
         assert buttons(draft, "tw:stop:")
@@ -54,7 +54,8 @@ async def test_a_quick_answer_is_one_call() -> None:
 
 async def test_no_429_is_provoked_or_ignored() -> None:
     """Six answers stream in one channel under Discord's limits: all whole, no 429 ignored."""
-    options = DiscordOptions(rate_limits=True)
+    window = Bucket(5, 2.0)
+    options = DiscordOptions(rate_limits=True, buckets={"create": window, "edit": window})
     async with world(model=Options(tokens=60, duration=1.0), discord=options) as w:
         questions = [await w.say(f"number {each}") for each in range(6)]
         answers = await together(*(w.answer(each, within=30) for each in questions))
@@ -169,7 +170,7 @@ async def test_fences_close_and_reopen_between_parts() -> None:
 
 async def test_a_growing_answer_gets_further_parts_as_it_needs_them() -> None:
     """A streamed answer that outgrows one message goes on in the next, nothing lost or doubled."""
-    async with world(model=Options(tokens=800, duration=2.5)) as w:
+    async with world(model=Options(tokens=800, duration=1.5)) as w:
         first = await w.draft(await w.say("a long one"))
         await w.until(lambda: buttons(w.parts(first)[-1], "tw:again:"), within=20)
         joined = " ".join(" ".join(part.content for part in w.parts(first)).split())
@@ -192,6 +193,7 @@ async def test_a_channel_that_may_not_be_written_to_stops_nothing_else() -> None
         await w.say("hello?")
         await w.idle()
         assert not w.replies()
+        assert w.rows("SELECT state, attempt FROM turns") == [("done", 1)]
         await w.answer(await w.discord.say(w.discord.dm("bob"), "bob", "hello"))
         await w.discord.deny("general", 0)
         await w.ask("and now?")
