@@ -56,7 +56,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-QUIET = 0.15  # seconds without any call that count as idle
+QUIET = 0.1  # seconds without any call that count as idle
 SOCKETS = 2  # Socket Mode connections that the bot holds
 WRITTEN = {0, 19, 20}  # kinds of Discord messages: plain, reply, answer to a command
 STOP_PREFIX = "tw:stop:"

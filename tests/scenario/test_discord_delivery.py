@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 from scenario.harness import Options, World, buttons, together, world
+from scenario.side_by_side import slow
 
 from bots.simulators.completions.options import Scripted
 from bots.simulators.discord import Bucket, DiscordOptions
@@ -25,6 +26,7 @@ def whole(w: World, channel: int | str = "general") -> str:
     return "".join(each.content for each in w.replies(channel))
 
 
+@slow
 async def test_an_answer_grows_by_paced_edits() -> None:
     """A slow answer is one message with a Stop button that grows at most every 1.2 seconds."""
     async with world(model=Options(tokens=90, duration=2.6)) as w:
@@ -43,6 +45,7 @@ async def test_an_answer_grows_by_paced_edits() -> None:
         assert len(buttons(answer)) == 3
 
 
+@slow
 async def test_a_quick_answer_is_one_call() -> None:
     """An answer that is complete at once is posted once and edited never."""
     async with world() as w:
@@ -52,6 +55,7 @@ async def test_a_quick_answer_is_one_call() -> None:
         assert w.discord.count(EDIT) == 0
 
 
+@slow
 async def test_no_429_is_provoked_or_ignored() -> None:
     """Six answers stream in one channel under Discord's limits: all whole, no 429 ignored."""
     window = Bucket(5, 2.0)
@@ -64,6 +68,7 @@ async def test_no_429_is_provoked_or_ignored() -> None:
         assert w.discord.api.limiter.refused <= 2
 
 
+@slow
 async def test_a_429_is_obeyed() -> None:
     """When Discord asks for a pause, nothing goes to that route before it is over."""
     async with world() as w:
@@ -76,6 +81,7 @@ async def test_a_429_is_obeyed() -> None:
         assert w.replies() == [answer]
 
 
+@slow
 async def test_typing_shows_that_it_works() -> None:
     """While nothing is visible the bot types, and no more once the answer is there."""
     async with world(model=Options(first_delay=1.2)) as w:
@@ -86,6 +92,7 @@ async def test_typing_shows_that_it_works() -> None:
         assert len(w.discord.typing) == count
 
 
+@slow
 async def test_a_post_that_timed_out_after_it_succeeded_is_not_repeated() -> None:
     """A connection that breaks after Discord has stored the message leaves one message."""
 
@@ -107,6 +114,7 @@ async def test_a_post_that_timed_out_after_it_succeeded_is_not_repeated() -> Non
     )
 
 
+@slow
 async def test_edits_that_fail_are_made_up_for() -> None:
     """A final edit that is refused, dropped or limited is repeated until the text is whole."""
 
@@ -125,6 +133,7 @@ async def test_edits_that_fail_are_made_up_for() -> None:
     )
 
 
+@slow
 async def test_an_answer_to_a_command_survives_a_broken_rest() -> None:
     """The deferred answer of /ask is filled in although the first attempts fail."""
 
@@ -140,6 +149,7 @@ async def test_an_answer_to_a_command_survives_a_broken_rest() -> None:
     await together(broken(drop_after=True), broken(drop_before=True), broken(status=503))
 
 
+@slow
 async def test_a_long_answer_comes_whole_in_parts() -> None:
     """Every part is within Discord's limit, they join to the answer, the last one has buttons."""
     async with world(model=Options(tokens=1500)) as w:
@@ -154,6 +164,7 @@ async def test_a_long_answer_comes_whole_in_parts() -> None:
         assert not [part for part in parts[:-1] if buttons(part)]
 
 
+@slow
 async def test_fences_close_and_reopen_between_parts() -> None:
     """A code block over several parts is a whole block in each, in its language."""
     code = "".join(f"print({number})\n" for number in range(400))
@@ -168,6 +179,7 @@ async def test_fences_close_and_reopen_between_parts() -> None:
         assert lines == code.splitlines()
 
 
+@slow
 async def test_a_growing_answer_gets_further_parts_as_it_needs_them() -> None:
     """A streamed answer that outgrows one message goes on in the next, nothing lost or doubled."""
     async with world(model=Options(tokens=800, duration=1.5)) as w:
@@ -177,6 +189,7 @@ async def test_a_growing_answer_gets_further_parts_as_it_needs_them() -> None:
         assert joined == words(800)
 
 
+@slow
 async def test_an_answer_that_was_deleted_is_not_posted_again() -> None:
     """A moderator who deletes a growing answer has the last word."""
     async with world(model=Options(tokens=60, duration=1.5)) as w:
@@ -186,6 +199,7 @@ async def test_an_answer_that_was_deleted_is_not_posted_again() -> None:
         assert not w.replies()
 
 
+@slow
 async def test_a_channel_that_may_not_be_written_to_stops_nothing_else() -> None:
     """Without the permission to write the turn ends, and other channels are answered."""
     async with world() as w:

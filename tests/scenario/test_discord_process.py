@@ -9,6 +9,7 @@ import time
 
 import pytest
 from scenario.harness import BotProcess, Options, World, bot_process, together, world
+from scenario.side_by_side import slow
 
 from bots.simulators.discord import DiscordOptions
 
@@ -24,6 +25,7 @@ async def ends(w: World, **environ: str) -> tuple[int, str]:
         return await bot.wait(), bot.log
 
 
+@slow
 async def test_a_missing_intent_is_named_with_its_page() -> None:
     """Without the portal's toggle the bot ends with an error that links to that very page."""
     options = DiscordOptions(message_content=False)
@@ -37,6 +39,7 @@ async def test_a_missing_intent_is_named_with_its_page() -> None:
             assert await w.ask("hello")
 
 
+@slow
 async def test_a_rejected_token_ends_the_bot() -> None:
     """A wrong token is an error that says what to do, and never shows the token."""
     async with world(is_started=False) as w:
@@ -46,6 +49,7 @@ async def test_a_rejected_token_ends_the_bot() -> None:
         assert "wrong.token" not in log
 
 
+@slow
 async def test_nothing_enabled_names_the_variables() -> None:
     """Without any token: exit code 2, and which variables to set."""
     async with world(platforms=(), is_started=False) as w:
@@ -55,6 +59,7 @@ async def test_nothing_enabled_names_the_variables() -> None:
             assert name in log
 
 
+@slow
 async def test_a_wrong_configuration_is_told_whole() -> None:
     """All errors at once, each with key, value and source; secrets masked; exit code 2."""
     async with world(is_started=False) as w:
@@ -88,11 +93,13 @@ async def killed(delay: float | None, *, is_edited_mid: bool = False) -> None:
         assert seen in {None, answer}
 
 
+@slow
 async def test_killed_in_the_middle_of_an_answer_it_goes_on_in_the_same_message() -> None:
     """After kill -9 during a streamed answer, before and after its first edit."""
     await together(killed(None), killed(None, is_edited_mid=True))
 
 
+@slow
 async def test_killed_right_after_the_event_was_accepted() -> None:
     """A question that is only a row in the inbox is answered after the restart, once."""
     async with world(model=ECHO, is_started=False) as w, bot_process(w) as bot:
@@ -107,6 +114,7 @@ async def test_killed_right_after_the_event_was_accepted() -> None:
         assert w.replies() == [answer]
 
 
+@slow
 async def test_killed_a_command_is_still_answered() -> None:
     """The deferred answer of /ask is filled in by the next process."""
     async with world(model=SLOW, is_started=False) as w, bot_process(w) as bot:
@@ -121,6 +129,7 @@ async def test_killed_a_command_is_still_answered() -> None:
         assert len(w.replies()) == 1
 
 
+@slow
 async def test_killed_again_and_again() -> None:
     """Killed three times while ten questions wait in one conversation: ten answers, in order."""
     model = Options(mode="echo", first_delay=0.15)
@@ -140,6 +149,7 @@ async def test_killed_again_and_again() -> None:
         assert [each.content for each in w.replies(dm)] == [f"number {each}" for each in range(10)]
 
 
+@slow
 async def test_sigterm_finishes_what_is_being_written() -> None:
     """On SIGTERM the running answer is completed, then the process ends with 0."""
     async with world(model=SLOW, is_started=False) as w, bot_process(w) as bot:
@@ -152,6 +162,7 @@ async def test_sigterm_finishes_what_is_being_written() -> None:
         assert len(w.requests()) == 1
 
 
+@slow
 async def test_sigterm_parks_what_takes_too_long() -> None:
     """An answer that outlasts the grace time is parked, and completed by the next process."""
     async with (
@@ -170,6 +181,7 @@ async def test_sigterm_parks_what_takes_too_long() -> None:
         assert answer.content == WHOLE
 
 
+@slow
 async def test_messages_sent_while_down_are_answered_in_order() -> None:
     """What was said between SIGTERM and the next start is answered, in order, once."""
     async with world(model=ECHO, is_started=False) as w, bot_process(w) as bot:
@@ -184,6 +196,7 @@ async def test_messages_sent_while_down_are_answered_in_order() -> None:
         assert [each.reference for each in w.replies(dm)[1:]] == asked
 
 
+@slow
 async def test_a_database_that_can_not_be_used_is_a_clear_error() -> None:
     """Not a database, from a newer version, or in a place that does not exist: one sentence."""
     async with world(is_started=False) as w:
@@ -206,6 +219,7 @@ async def test_a_database_that_can_not_be_used_is_a_clear_error() -> None:
         assert not w.discord.sessions
 
 
+@slow
 async def test_a_second_process_on_the_same_file_waits() -> None:
     """It connects to nothing before the first one has ended, and then takes over."""
     async with world(model=ECHO, is_started=False) as w, bot_process(w) as first:
@@ -221,6 +235,7 @@ async def test_a_second_process_on_the_same_file_waits() -> None:
             assert (await w.ask("and you?")).content == "Alice: and you?"
 
 
+@slow
 async def test_postgresql_is_answered_from_too() -> None:
     """Answers, history and a restart on PostgreSQL; test_kill.py kills there."""
     async with (
@@ -236,6 +251,7 @@ async def test_postgresql_is_answered_from_too() -> None:
         assert "Alice: one" in str(w.prompt)
 
 
+@slow
 async def test_logs_hold_no_secret_and_no_text() -> None:
     """At the default level neither a token nor what anybody said is written."""
     async with world(model=ECHO, is_started=False) as w:
@@ -248,6 +264,7 @@ async def test_logs_hold_no_secret_and_no_text() -> None:
             assert secret not in log
 
 
+@slow
 async def test_a_platform_that_is_down_at_the_start_is_waited_for() -> None:
     """A REST API that fails at login is tried again, and the bot comes up with it."""
     async with world(model=ECHO, is_started=False) as w:
@@ -258,6 +275,7 @@ async def test_a_platform_that_is_down_at_the_start_is_waited_for() -> None:
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits other processes")
+@slow
 async def test_a_full_disk_loses_and_promises_nothing() -> None:
     """What can't be stored is not acknowledged, and is answered once there is room again."""
     async with world(model=ECHO, is_started=False) as w, bot_process(w) as bot:
