@@ -171,7 +171,10 @@ class Pipeline:
                 event = found.with_files(replace(event, conversation=home))
             else:
                 event = found.with_files(event)
-        return self._as_agreed(self._with_latest(event, is_loose=found.is_loose))
+        agreed, place = self._as_agreed(event), event.place
+        is_typed = isinstance(agreed, Command) and isinstance(event, Message)
+        is_open = not (found.asks or place.thread or place.is_private)
+        return self._with_latest(agreed, is_loose=found.is_loose or (is_typed and is_open))
 
     def _as_agreed(self, event: Event) -> Event:
         """As the channel is set up: one conversation as a whole, and commands in plain text."""

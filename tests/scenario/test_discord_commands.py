@@ -10,7 +10,7 @@ from scenario.harness import Options, World, bot_process, buttons, text_of, toge
 from bots.simulators.discord import DiscordMessage, DiscordOptions, Interaction, MemberOptions
 
 ECHO = Options(mode="echo")
-SLOW = Options(tokens=40, duration=2.0)
+SLOW = Options(tokens=40, duration=1.5)
 CHOICES = {"model.choices": ["small", "large-1"]}
 
 
@@ -76,6 +76,21 @@ async def test_stop_ends_the_running_answer() -> None:
         assert answer.content.startswith("word0")
         assert "word39" not in answer.content
         assert "not writing" in (await answered(w, "stop", user="bob", channel=dm)).content
+
+
+async def test_a_command_that_is_typed_means_the_latest_answer() -> None:
+    """ "@talkwarden stop", in the channel or as a reply, ends its author's latest answer there."""
+
+    async def stopped(*, is_reply: bool) -> None:
+        async with world(model=SLOW) as w:
+            await w.ask("a first one", within=15)
+            question = await w.say("a long one")
+            draft = await w.draft(question)
+            await w.say("stop", **({"reply_to": draft.id} if is_reply else {}))
+            await w.until(lambda: "(stopped)" in draft.content)
+            await w.until(lambda: w.replies()[-1].content == "Stopped.")
+
+    await together(stopped(is_reply=False), stopped(is_reply=True))
 
 
 async def test_a_manager_changes_the_model_and_it_is_kept() -> None:
