@@ -30,7 +30,7 @@ from core.conversations import (
     parent_op,
 )
 from core.errors import BadReply, TalkwardenError
-from core.history import Entry, fit, move_window_op, past_op, to_messages
+from core.history import Entry, branch_of, fit, move_window_op, past_op, to_messages
 from core.storage import Op, Store
 
 MOST_CONTINUED: Final = 8
@@ -193,18 +193,6 @@ def together_op(first: Op[bool], more: Op[None] | None) -> Op[bool]:
     if is_done and more is not None:
         yield from more
     return is_done
-
-
-def branch_of(entries: Sequence[Entry], head: int | None) -> list[Entry]:
-    """What leads to `head`, by default the newest message, the oldest first."""
-    by_seq = {entry.seq: entry for entry in entries}
-    seq = max(by_seq, default=0) if head is None else head
-    path = []
-    while entry := by_seq.get(seq):
-        path.append(entry)
-        seq = entry.parent or 0
-    path.reverse()
-    return path
 
 
 def messages_of(entries: Sequence[Entry]) -> list[dict[str, Any]]:

@@ -54,14 +54,7 @@ class Past:
 
     def branch(self, head: int | None = None) -> list[Entry]:
         """The entries that lead to `head` (by default the newest), oldest first."""
-        by_seq = {entry.seq: entry for entry in self.entries}
-        seq = head if head is not None else max(by_seq, default=0)
-        path = []
-        while entry := by_seq.get(seq):
-            path.append(entry)
-            seq = entry.parent if entry.parent is not None else 0
-        path.reverse()
-        return path
+        return branch_of(self.entries, head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +64,18 @@ class Window:
     messages: tuple[ChatMessage, ...]
     start: int
     tokens: int
+
+
+def branch_of(entries: Iterable[Entry], head: int | None = None) -> list[Entry]:
+    """Of the entries those that lead to `head` (by default the newest), oldest first."""
+    by_seq = {entry.seq: entry for entry in entries}
+    seq = head if head is not None else max(by_seq, default=0)
+    path = []
+    while entry := by_seq.get(seq):
+        path.append(entry)
+        seq = entry.parent if entry.parent is not None else 0
+    path.reverse()
+    return path
 
 
 def load_op(conversation: ConversationId) -> Op[Past]:
