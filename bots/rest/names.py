@@ -18,6 +18,15 @@ def named(name: str) -> OperationIDCreator:
     return create
 
 
+def by_root(**names: str) -> OperationIDCreator:
+    """For paths that share a handler: the name of the one with this word after its version."""
+
+    def create(_: Any, __: Method, path: list[Any]) -> str:
+        return names[path[1]]
+
+    return create
+
+
 def plain(given: str) -> str:
     """The name without what tells it apart."""
     return given.removesuffix(SHORT)

@@ -15,6 +15,7 @@ from litestar.response import Stream
 
 from bots.rest.answers import document
 from bots.rest.bodies import checked, read, unstreamed
+from bots.rest.names import by_root
 from bots.rest.once import Keep, carried_out_once, kept_with
 from bots.rest.problems import Problem, all_of, invalid, missing
 from bots.rest.services import Asked, Services, caller_of, services_of
@@ -35,9 +36,13 @@ _KEPT_ROLES = ("user", "assistant")
 _FIRST = ("system", "developer")
 
 
-@post("/sessions", status_code=200, operation_id="createSession")
+@post(
+    ["/sessions", "/chat/sessions"],
+    status_code=200,
+    operation_id=by_root(sessions="createSession", chat="createChatSession"),
+)
 async def create(request: Asked) -> Response[bytes] | Stream:
-    """Begin a session; nothing is answered yet."""
+    """Begin a session under an id of the service's; nothing is answered yet."""
     caller = await caller_of(request)
     body = await read(request)
 
@@ -47,7 +52,11 @@ async def create(request: Asked) -> Response[bytes] | Stream:
     return await carried_out_once(request, caller, body, work)
 
 
-@post("/sessions/{session_id:str}/messages", status_code=200, operation_id="addMessage")
+@post(
+    ["/sessions/{session_id:str}/messages", "/chat/sessions/{session_id:str}/messages"],
+    status_code=200,
+    operation_id=by_root(sessions="addMessage", chat="addChatMessage"),
+)
 async def say(request: Asked, session_id: FromPath[str]) -> Response[bytes] | Stream:
     """Say something in a session: the model's message."""
     caller = await caller_of(request)
@@ -69,7 +78,10 @@ async def say(request: Asked, session_id: FromPath[str]) -> Response[bytes] | St
     return await carried_out_once(request, caller, body, work)
 
 
-@get("/sessions/{session_id:str}", operation_id="retrieveSession")
+@get(
+    ["/sessions/{session_id:str}", "/chat/sessions/{session_id:str}"],
+    operation_id=by_root(sessions="retrieveSession", chat="retrieveChatSession"),
+)
 async def look(request: Asked, session_id: FromPath[str]) -> Response[bytes]:
     """All messages of a session."""
     caller = await caller_of(request, "read")
@@ -78,19 +90,17 @@ async def look(request: Asked, session_id: FromPath[str]) -> Response[bytes]:
     return document(_session(found, await services.dialogue.messages(found)))
 
 
-@delete("/sessions/{session_id:str}", status_code=200, operation_id="deleteSession")
+@delete(
+    ["/sessions/{session_id:str}", "/chat/sessions/{session_id:str}"],
+    status_code=200,
+    operation_id=by_root(sessions="deleteSession", chat="deleteChatSession"),
+)
 async def forget(request: Asked, session_id: FromPath[str]) -> Response[bytes]:
     """Delete a session with everything that was said in it."""
     caller = await caller_of(request)
     if not await services_of(request).store.write(delete_op(caller.key.id, session_id)):
         raise missing("session")
     return document({"id": session_id, "object": "session.deleted", "deleted": True})
-
-
-@post("/chat/sessions", status_code=200, operation_id="createChatSession")
-async def create_chat(request: Asked) -> Response[bytes] | Stream:
-    """Begin a session under an id of the service's."""
-    return await create.fn(request)  # type: ignore[no-any-return]
 
 
 @post("/chat/sessions/{session_id:str}", status_code=200, operation_id="putChatSession")
@@ -107,30 +117,9 @@ async def create_named(request: Asked, session_id: FromPath[str]) -> Response[by
     return await carried_out_once(request, caller, body, work)
 
 
-@post("/chat/sessions/{session_id:str}/messages", status_code=200, operation_id="addChatMessage")
-async def say_named(request: Asked, session_id: FromPath[str]) -> Response[bytes] | Stream:
-    """Say something in a session: the model's message."""
-    return await say.fn(request, session_id)  # type: ignore[no-any-return]
-
-
-@get("/chat/sessions/{session_id:str}", operation_id="retrieveChatSession")
-async def look_named(request: Asked, session_id: FromPath[str]) -> Response[bytes]:
-    """All messages of a session."""
-    return await look.fn(request, session_id)  # type: ignore[no-any-return]
-
-
-@delete("/chat/sessions/{session_id:str}", status_code=200, operation_id="deleteChatSession")
-async def forget_named(request: Asked, session_id: FromPath[str]) -> Response[bytes]:
-    """Delete a session with everything that was said in it."""
-    return await forget.fn(request, session_id)  # type: ignore[no-any-return]
-
-
 def router(path: str = "/v1") -> Router:
     """All of them below this path."""
-    handlers = [
-        create, say, look, forget, create_chat, create_named, say_named, look_named, forget_named,
-    ]  # fmt: skip
-    return Router(path, route_handlers=handlers, tags=["Sessions"])
+    return Router(path, route_handlers=[create, create_named, say, look, forget], tags=["Sessions"])
 
 
 async def _found(services: Services, caller: Caller, session: str) -> Conversation:
