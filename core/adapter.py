@@ -19,8 +19,6 @@ class Capabilities:
     """What a platform can do, as data."""
 
     platform: str
-    can_edit: bool = True
-    can_delete_members_messages: bool = False
     can_repeat_private: bool = False
     """Posting for the asker alone is idempotent; otherwise it happens at most once."""
     part_limit: int = 2000

@@ -57,15 +57,6 @@ class Past:
         return branch_of(self.entries, head)
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What fits: the messages for the model, and where the window begins from now on."""
-
-    messages: tuple[ChatMessage, ...]
-    start: int
-    tokens: int
-
-
 def branch_of(entries: Iterable[Entry], head: int | None = None) -> list[Entry]:
     """Of the entries those that lead to `head` (by default the newest), oldest first."""
     by_seq = {entry.seq: entry for entry in entries}

@@ -27,7 +27,7 @@ LONGEST: Final = 28 * 86_400.0 - 60.0
 LOOKED_AT: Final = 100
 """Messages of a channel among which an earlier attempt's is looked for."""
 MISSING: Final = frozenset({"50001", "50013", "403"})
-NO_MEMBER, NO_MESSAGE = "10007", "10008"
+NO_MEMBER: Final = "10007"
 
 _MEMBER: Final = "/guilds/{guild_id}/members/{user_id}"
 _CHANNEL: Final = "/channels/{channel_id}"

@@ -86,7 +86,7 @@ class Terms:
     Rules that want a strict spelling have their own automaton, for text in folded case alone.
     """
 
-    __slots__ = ("_exact", "_exact_numbers", "_flags", "_matcher", "_prefixes", "cores", "rules")
+    __slots__ = ("_exact", "_flags", "_matcher", "_prefixes", "cores", "rules")
 
     def __init__(self, given: TermList, strict: Collection[int] = ()) -> None:
         """`strict` are the numbers of the rules that want a strict spelling."""
@@ -96,7 +96,6 @@ class Terms:
         numbers = range(len(self.cores))
         rules, cores = self.rules, self.cores
         exact = [n for n in numbers if rules[n] in strict or not has_letters(cores[n])]
-        self._exact_numbers = exact
         self._exact = TermIndex(self.cores, self._flags, exact) if exact else None
         known = set(exact)
         loose = [n for n in numbers if n not in known] if exact else numbers

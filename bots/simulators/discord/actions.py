@@ -17,7 +17,6 @@ from bots.simulators.discord.model import DM, Channel, DiscordMessage, Json, Use
 from bots.simulators.discord.posting import Poster
 
 Ref = int | str
-SUBCOMMANDS: Final = frozenset({1, 2})
 # Option types whose values are ids of something: user, channel, role, mentionable.
 RESOLVED: Final = {6: "users", 7: "channels", 8: "roles"}
 

@@ -177,7 +177,6 @@ class Gateway:
         if self.acking:
             link.op(11)
         link.last_heartbeat = time.monotonic()
-        link.heartbeats += 1
 
     def _identify(self, link: Link, data: Json) -> None:
         if link.session is not None:

@@ -84,7 +84,6 @@ class Link:
         self.transport = request.transport
         self.session: Session | None = None
         self.last_heartbeat = time.monotonic()
-        self.heartbeats = 0
         compress = request.query.get("compress") == "zlib-stream"
         # Level 1: what a byte costs on loopback is CPU, not transfer.
         self._compressor = zlib.compressobj(1) if compress else None

@@ -95,7 +95,7 @@ def set_session_status(workspace: Workspace, params: Params) -> Result:
     created = key not in workspace.sessions
     session = workspace.session(*key)
     if created:
-        session.title, session.initiator = title, params.get("initiator_user_id")
+        session.title = title
     session.move(status)
     workspace.changes.notify()
     return {"status": status, "agent_status": status, "title": session.title}

@@ -29,7 +29,6 @@ class Connection:
     def __init__(self, request: web.BaseRequest, socket: web.WebSocketResponse) -> None:
         self.socket = socket
         self.draining = False
-        self.opened_at: Instant = now()
         self.closed_at: Instant | None = None
         self.delivered = 0
         self._request = request

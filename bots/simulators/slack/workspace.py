@@ -50,7 +50,6 @@ class Session:
     thread_ts: str | None
     status: str = "active"
     title: str = ""
-    initiator: str | None = None
     history: list[str] = field(default_factory=list)
 
     def move(self, status: str) -> None:
