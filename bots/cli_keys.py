@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +12,6 @@ from bots.terminal import ConfigFile, execute, fail, load
 
 if TYPE_CHECKING:
     from core.config import Config
-    from core.keys import Key
     from core.storage import Store
 
 app = typer.Typer(help="Keys of the HTTP API.", no_args_is_help=True)
@@ -56,13 +54,21 @@ def revoke(
 
 def handlers(store: Store) -> dict[str, Any]:
     """What a running talkwarden does for these commands, by name."""
-    from core.keys import create_op, list_op, parse_expiry, parse_scopes, revoke_op  # noqa: PLC0415
+    from core.keys import (  # noqa: PLC0415
+        create_op,
+        list_op,
+        parse_expiry,
+        parse_name,
+        parse_scopes,
+        revoke_op,
+        shown,
+    )
 
     async def create_key(given: Mapping[str, Any]) -> dict[str, Any]:
         now = time.time()
         expires_at = parse_expiry(given["expires"], now)
         scopes, limits = parse_scopes(given["scopes"]), _limits(given["limits"])
-        name = _name(given["name"])
+        name = parse_name(given["name"])
         key, token = await store.write(create_op(name, scopes, limits, expires_at, now))
         return {**shown(key, now), "key": token}
 
@@ -73,21 +79,6 @@ def handlers(store: Store) -> dict[str, Any]:
         return await store.write(revoke_op(given["id"], time.time()))
 
     return {"key.create": create_key, "key.list": list_all, "key.revoke": revoke_key}
-
-
-def shown(key: Key, now: float) -> dict[str, Any]:
-    """A key as the commands print it."""
-    import msgspec  # noqa: PLC0415
-
-    return {
-        "id": key.id,
-        "name": key.name,
-        "scopes": sorted(key.scopes),
-        "state": key.state(now),
-        "created": _day(key.created_at),
-        "expires": _day(key.expires_at),
-        "limits": msgspec.to_builtins(key.limits),
-    }
 
 
 async def _create(config: Config, given: dict[str, Any], *, as_json: bool) -> int:
@@ -163,20 +154,6 @@ def _limits(written: list[str]) -> Any:
             raise ConfigError(f"--limit {each}: write NAME=NUMBER with one of {names}")
         found[name] = int(value)
     return msgspec.convert(found, Limits)
-
-
-def _name(written: str) -> str:
-    from core.errors import ConfigError  # noqa: PLC0415
-    from core.keys import MAX_NAME  # noqa: PLC0415
-
-    name = " ".join(written.split())
-    if not name or len(name) > MAX_NAME or not name.isprintable():
-        raise ConfigError(f"a key's name has 1 to {MAX_NAME} characters")
-    return name
-
-
-def _day(at: float | None) -> str:
-    return "" if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="minutes")
 
 
 def _print(found: Any) -> None:

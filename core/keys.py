@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Final, Literal, TypeAlias, cast, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
@@ -97,6 +97,27 @@ def revoke_op(key_id: str, now: float) -> Op[Literal["revoked", "already", "unkn
     return "already" if (yield query("keys.find", id=key_id)) else "unknown"
 
 
+def shown(key: Key, now: float) -> dict[str, Any]:
+    """A key as lists hold it; times to the minute, empty for none."""
+    return {
+        "id": key.id,
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "state": key.state(now),
+        "created": _minute(key.created_at),
+        "expires": _minute(key.expires_at),
+        "limits": msgspec.to_builtins(key.limits),
+    }
+
+
+def parse_name(written: str) -> str:
+    """What a key is called, on one line. Raises ConfigError."""
+    name = " ".join(written.split())
+    if not name or len(name) > MAX_NAME or not name.isprintable():
+        raise ConfigError(f"a key's name has 1 to {MAX_NAME} characters")
+    return name
+
+
 def parse_scopes(written: Sequence[str]) -> frozenset[Scope]:
     """Scopes from "chat,read" or several of them. Raises ConfigError."""
     names = [name.strip() for each in written for name in each.split(",") if name.strip()]
@@ -126,6 +147,10 @@ def parse_expiry(written: str, now: float) -> float | None:
     if ends <= now:
         raise ConfigError(f"{written!r} has passed already")
     return ends
+
+
+def _minute(at: float | None) -> str:
+    return "" if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="minutes")
 
 
 def _hash(token: str) -> str:
