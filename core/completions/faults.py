@@ -8,6 +8,7 @@ https://platform.openai.com/docs/guides/error-codes
 from __future__ import annotations
 
 import email.utils
+import math
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -42,8 +43,8 @@ _OBJECTION = re.compile(
     re.IGNORECASE,
 )
 _KEY = re.compile(r"\b(sk|key|Bearer)[-_ ](?=[\w.-]*[\d*_-])[\w*.-]{6,}")
-_DURATION = re.compile(r"([\d.]+)(ms|[dhms])")
-_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"([\d.]+)(ms|[dhms]?)", re.ASCII)
+_UNIT = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _ESSENTIAL = {"model", "messages", "stream", "tools", "response_format", "text"}
 
 LONGEST_WAIT = 86400.0
@@ -168,12 +169,16 @@ def _reset(headers: Mapping[str, str]) -> float | None:
 
 
 def duration(value: str) -> float | None:
-    """Seconds of "1m30s", "20ms" or a bare number."""
+    """Seconds of "1m30s", "20ms" or a bare number; None for anything else."""
     parts = _DURATION.findall(value)
-    if parts and "".join(number + unit for number, unit in parts) == value:
-        numbers = [_number(number, _UNIT[unit]) for number, unit in parts]
-        return sum(number or 0.0 for number in numbers)
-    return _number(value)
+    units = [unit for _, unit in parts]
+    if "".join(map("".join, parts)) != value or ("" in units and len(units) > 1):
+        return None
+    try:
+        seconds = sum(float(number) * _UNIT[unit] for number, unit in parts)
+    except ValueError:
+        return None
+    return seconds if parts and math.isfinite(seconds) else None
 
 
 def _number(value: str | None, unit: float = 1.0) -> float | None:

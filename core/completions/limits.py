@@ -321,16 +321,22 @@ def _report(
     found: _Reported, headers: Mapping[str, str], kind: str, now: float, under_way: int
 ) -> None:
     """The headers' numbers; requests that the endpoint may not have counted are taken off."""
-    try:
-        limit = float(headers[f"x-ratelimit-limit-{kind}"])
-        remaining = float(headers[f"x-ratelimit-remaining-{kind}"])
-    except (KeyError, ValueError):
-        return
-    if limit <= 0:
-        return
-    reset = duration(headers.get(f"x-ratelimit-reset-{kind}", "")) or 0.0
-    found.limit, found.remaining = limit, min(limit, remaining) - under_way
-    found.reported_at, found.full_at = now, now + reset
+    told = reported(headers, kind)
+    if told is not None:
+        limit, remaining, reset = told
+        found.limit, found.remaining = limit, min(limit, remaining) - under_way
+        found.reported_at, found.full_at = now, now + reset
+
+
+def reported(headers: Mapping[str, str], kind: str) -> tuple[float, float, float] | None:
+    """Of "requests" or "tokens": the limit, what is left, seconds until all of it is back."""
+    names = ("limit", "remaining", "reset")
+    most, rest, wait = (headers.get(f"x-ratelimit-{name}-{kind}", "") for name in names)
+    limit, reset = duration(most), duration(wait)
+    left = 0.0 if rest.startswith("-") else duration(rest)  # proxies count on below nothing
+    if not limit or left is None or reset is None:
+        return None
+    return limit, left, reset
 
 
 def _loop_time() -> float:

@@ -5,13 +5,13 @@ https://platform.openai.com/docs/api-reference/moderations
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.completions import wire
 from core.completions.faults import from_reply
+from core.completions.limits import reported
 from core.completions.stream import Send
 from core.completions.types import Endpoint, ModerationResult
 from core.errors import BadReply
@@ -19,9 +19,6 @@ from core.moderation.scorer import Item, Scored, Unchecked, read_scores
 from core.moderation.source import Answered
 
 UNREADABLE = "the scorer's answer can't be read"
-
-_DURATION = re.compile(r"([\d.]+)(ms|[dhms]?)")
-_UNIT = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class ModerationEndpoint:
@@ -78,22 +75,5 @@ def _scored(result: ModerationResult) -> Scored:
 
 def read_limits(headers: Mapping[str, str]) -> dict[str, tuple[float, float, float]]:
     """Of "requests" and "tokens", where a reply tells: limit, what is left, seconds until reset."""
-    found = {}
-    for kind in ("requests", "tokens"):
-        names = ("limit", "remaining", "reset")
-        told = [headers.get(f"x-ratelimit-{name}-{kind}", "") for name in names]
-        limit, left, reset = (_seconds(each) for each in told)
-        if limit is not None and left is not None and reset is not None and limit > 0:
-            found[kind] = (limit, left, reset)
-    return found
-
-
-def _seconds(value: str) -> float | None:
-    """A bare number, or "6m0s", "20ms"."""
-    parts = _DURATION.findall(value)
-    if not parts or "".join(number + unit for number, unit in parts) != value:
-        return None
-    try:
-        return sum(float(number) * _UNIT[unit] for number, unit in parts)
-    except ValueError:
-        return None
+    told = {kind: reported(headers, kind) for kind in ("requests", "tokens")}
+    return {kind: found for kind, found in told.items() if found is not None}

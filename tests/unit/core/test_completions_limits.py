@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.completions.limits import Left, Limits, Rate
+from core.completions.limits import Left, Limits, Rate, reported
 from core.completions.types import Endpoint, Target
 from core.errors import ModelError, ModelRateLimited
 
@@ -145,13 +145,21 @@ async def test_requests_under_way_are_not_in_the_report() -> None:
     assert limits.gate(MAIN).under_way == 0
 
 
-@pytest.mark.parametrize("bad", ["", "many", "-1"])
-async def test_odd_headers_are_no_limit(bad: str) -> None:
+@pytest.mark.parametrize("name", ["limit", "remaining", "reset"])
+@pytest.mark.parametrize("bad", ["", "many", "inf", "nan", "1e3", "1m30", "9" * 400])
+async def test_odd_headers_are_no_limit(name: str, bad: str) -> None:
     """A header that is no number teaches nothing."""
     limits = Limits()
     turn = await limits.enter(MAIN, "a", 1, 0.0)
-    turn.replied({"x-ratelimit-limit-requests": bad, "x-ratelimit-remaining-requests": "0"})
+    turn.replied({**headers(10, 0, "60s"), f"x-ratelimit-{name}-requests": bad})
     await limits.enter(MAIN, "a", 1, 0.0)
+    assert limits.left(MAIN) == Left(None, None)
+
+
+def test_less_than_nothing_may_be_left() -> None:
+    """A proxy that counts on below 0 means 0; a limit below 0 means nothing."""
+    assert reported(headers(10, -3, "6s"), "requests") == (10, 0, 6)
+    assert reported(headers(-1, 0, "6s"), "requests") is None
 
 
 async def test_a_pause_that_one_is_told_holds_for_all() -> None:

@@ -289,6 +289,9 @@ def test_errors_show_neither_keys_nor_prompts(body: bytes) -> None:
         ({"retry-after": "nan"}, None),
         ({"retry-after": "1e9"}, None),
         ({"x-ratelimit-reset-tokens": "1m30s"}, 90.0),
+        ({"x-ratelimit-reset-tokens": "1m30"}, None),
+        ({"x-ratelimit-reset-tokens": "1.2.3s"}, None),
+        ({"x-ratelimit-reset-tokens": "inf"}, None),
         ({"x-ratelimit-reset-tokens": "20ms", "x-ratelimit-reset-requests": "7"}, 0.02),
         (
             {
