@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from core.completions import wire
 from core.completions.types import Usage
 
 
@@ -12,18 +13,8 @@ def usage_in(given: Any) -> Usage | None:
     """The counts of a reply's `usage`; None where it says nothing."""
     if not isinstance(given, Mapping):
         return None
-
-    def number(where: Any, name: str) -> int:
-        found = where.get(name) if isinstance(where, Mapping) else None
-        return found if isinstance(found, int) and not isinstance(found, bool) else 0
-
-    details = given.get("prompt_tokens_details")
-    return Usage(
-        prompt_tokens=number(given, "prompt_tokens"),
-        completion_tokens=number(given, "completion_tokens"),
-        cached_tokens=number(details, "cached_tokens"),
-        reasoning_tokens=number(given.get("completion_tokens_details"), "reasoning_tokens"),
-    )
+    counts = wire.decode_document(wire.encode({"usage": given})).usage
+    return None if counts is None else wire.usage_of(counts)
 
 
 def usage_document(usage: Usage | None) -> dict[str, Any] | None:
