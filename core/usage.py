@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
@@ -52,6 +53,9 @@ class Totals:
     def tokens(self) -> int:
         """What limits count."""
         return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(*map(operator.add, astuple(self), astuple(other)))
 
 
 def cost(prices: Mapping[str, Price], model: str, usage: Usage) -> float:
@@ -143,6 +147,13 @@ class Ledger:
         """
         return await self._store.read(_spent_op(place, author, whose, since or day, day))
 
+    async def spent_by_workspace(self, platform: str, day: str, *, since: str) -> dict[str, Totals]:
+        """The sums of the days from `since` to it, of each workspace with calls in them.
+
+        Raises StoreError.
+        """
+        return await self._store.read(_by_workspace_op(platform, since, day))
+
     async def exceeded(self, place: Place, author: Author) -> str | None:
         """The sentence for an author who has to wait for the next day. Raises StoreError."""
         of_user = self.config.daily_tokens_per_user
@@ -208,3 +219,9 @@ def _spent_op(place: Place, author: Author, whose: Whose, since: str, day: str) 
         limits["channel"] = place.channel
     rows = yield query(f"usage.of_{whose}", **limits)
     return Totals(**dict(rows[0]))
+
+
+def _by_workspace_op(platform: str, since: str, day: str) -> Op[dict[str, Totals]]:
+    rows = yield query("usage.by_workspace", platform=platform, since=since, day=day)
+    found = (dict(row) for row in rows)
+    return {row.pop("workspace"): Totals(**row) for row in found}

@@ -17,7 +17,7 @@ from bots.rest import completions, conversations, sessions
 from bots.rest.answers import error
 from bots.rest.once import Runs
 from bots.rest.openapi import documents
-from bots.rest.operations import health, metrics, ready, usage
+from bots.rest.operations import health, metrics, ready
 from bots.rest.problems import (
     INVALID,
     SERVER,
@@ -28,6 +28,7 @@ from bots.rest.problems import (
     translated,
 )
 from bots.rest.services import Services, limits_left
+from bots.rest.usage import usage
 from core import __version__
 from core.callers import LimitPassed, TextRefused
 from core.dialogue import Unknown

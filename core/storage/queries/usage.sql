@@ -30,3 +30,12 @@ SELECT CAST(coalesce(sum(prompt_tokens), 0) AS BIGINT) AS prompt_tokens,
        coalesce(sum(cost), 0.0) AS cost, count(*) AS calls
 FROM usage
 WHERE platform = :platform AND workspace = :workspace AND day BETWEEN :since AND :day
+
+-- name: by_workspace
+SELECT workspace, CAST(sum(prompt_tokens) AS BIGINT) AS prompt_tokens,
+       CAST(sum(cached_tokens) AS BIGINT) AS cached_tokens,
+       CAST(sum(completion_tokens) AS BIGINT) AS completion_tokens,
+       sum(cost) AS cost, count(*) AS calls
+FROM usage
+WHERE platform = :platform AND day BETWEEN :since AND :day
+GROUP BY workspace
