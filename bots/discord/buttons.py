@@ -56,12 +56,10 @@ def meaning(custom_id: str) -> tuple[str, str] | None:
     """The command and its argument; None for a button that is not ours."""
     prefix, _, rest = custom_id.partition(":")
     action, _, turn = rest.partition(":")
-    if prefix == PREFIX and action == REVIEW:
-        verb, _, case = turn.partition(":")
-        return (REVIEW, f"{verb} {case}") if verb in VERDICTS and case else None
-    if prefix == PREFIX and action == APPROVE:
-        word, _, question = turn.partition(":")
-        return (APPROVE, f"{word} {question}") if word in ANSWERS and question else None
+    words = {REVIEW: VERDICTS, APPROVE: ANSWERS}.get(action)
+    if prefix == PREFIX and words is not None:
+        word, _, about = turn.partition(":")
+        return (action, f"{word} {about}") if word in words and about else None
     if prefix != PREFIX or action not in MEANINGS or not turn:
         return None
     name, more = MEANINGS[action]

@@ -74,16 +74,13 @@ def review(case: str, verbs: Sequence[str]) -> list[Block]:
     return [_actions(*buttons)] if buttons else []
 
 
-def verdict_of(action: str) -> str:
-    """The verb of a review button's id; "" for any other."""
-    verb = action.removeprefix(REVIEW)
-    return verb if verb in VERDICTS and action != verb else ""
-
-
-def answer_of(action: str) -> str:
-    """The word of an approval button's id; "" for any other."""
-    word = action.removeprefix(APPROVE)
-    return word if word in ANSWERS and action != word else ""
+def meaning(action: str) -> tuple[str, str] | None:
+    """The command and its first word, of a button on a case or a call; None for any other."""
+    for name, prefix, words in (("review", REVIEW, VERDICTS), ("approve", APPROVE, ANSWERS)):
+        word = action.removeprefix(prefix)
+        if word in words and word != action:
+            return name, word
+    return None
 
 
 def order_metadata(order: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 
 from msgspec.structs import replace
 
-from bots.slack.blocks import FEEDBACK, REGENERATE, STOP, answer_of, verdict_of
+from bots.slack.blocks import FEEDBACK, REGENERATE, STOP, meaning
 from bots.slack.content import attachments_of, further_in, text_of
 from bots.slack.events import author_of, member
 from bots.slack.events import people_in as people_in_event
@@ -89,10 +89,9 @@ def parse_interaction(body: Json, me: Me, directory: Directory) -> Event | None:
     if kind in _BUTTONS:
         argument = "" if kind == STOP else str(action["value"])
         return _button(body, _BUTTONS[kind], argument, me, directory)
-    if verb := verdict_of(kind):
-        return _button(body, "review", f"{verb} {action['value']}", me, directory)
-    if word := answer_of(kind):
-        return _button(body, "approve", f"{word} {action['value']}", me, directory)
+    if found := meaning(kind):
+        name, word = found
+        return _button(body, name, f"{word} {action['value']}", me, directory)
     return None
 
 

@@ -109,9 +109,10 @@ def test_an_open_question_has_two_buttons() -> None:
     """Allow and decline carry the question's id; other buttons say nothing about one."""
     (row,) = blocks.buttons(Part("t1?1", 0, "May I?", is_final=True, question="q1"))
     found = [(each["action_id"], each["value"]) for each in row["elements"]]
-    assert [(blocks.answer_of(kind), value) for kind, value in found] == [
-        ("allow", "q1"), ("decline", "q1")
+    assert [(blocks.meaning(kind), value) for kind, value in found] == [
+        (("approve", "allow"), "q1"), (("approve", "decline"), "q1")
     ]  # fmt: skip
     assert blocks.content(Part("t1?1", 0, "May I?", question="q1"))["blocks"][1] == row
-    for kind in (blocks.STOP, blocks.APPROVE, "allow", blocks.REVIEW + "right"):
-        assert blocks.answer_of(kind) == ""
+    for kind in (blocks.STOP, blocks.APPROVE, "allow", "right", blocks.REVIEW + "allow"):
+        assert blocks.meaning(kind) is None
+    assert blocks.meaning(blocks.REVIEW + "right") == ("review", "right")
