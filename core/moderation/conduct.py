@@ -6,7 +6,6 @@ Everything is remembered in memory only, inside bounds, and forgotten by time; t
 from __future__ import annotations
 
 import re
-from array import array
 from collections import deque
 
 import msgspec
@@ -20,9 +19,7 @@ from core.moderation.raids import Group, Likenesses, Where, Words, is_alike, ske
 MAX_PEOPLE = 10_000
 """Active people of a workspace; the ones who were quiet for longest are forgotten first."""
 MAX_POSTS = 5
-"""Messages of one person that are remembered with what they say."""
-MAX_TIMES = 16
-"""Messages of one person whose times are remembered."""
+"""Messages of one person that are remembered with what they say, where no rule wants more."""
 MAX_RAIDS = 16
 """Raids of one workspace whose texts are known while it is alarmed."""
 MAX_KNOWN = 200_000
@@ -75,14 +72,17 @@ class _Post:
 
 
 class _Person:
-    __slots__ = ("mentions", "posts", "seen", "times")
+    __slots__ = ("mentions", "posts")
 
     def __init__(self) -> None:
-        self.seen = 0.0
-        self.times = array("d")
         self.posts: dict[str, tuple[float, int, str]] = {}
         """Time, key and channel by the message's id, the oldest first."""
         self.mentions: list[tuple[float, int, str]] | None = None
+
+    @property
+    def seen(self) -> float:
+        """When the newest of them was written or changed."""
+        return next((at for at, _, _ in reversed(self.posts.values())), 0.0)
 
     def like(self, key: int, since: float) -> list[Where]:
         """The remembered messages that say this."""
@@ -131,9 +131,10 @@ class Conduct:
         self._settings = settings
         self._workspaces: dict[tuple[str, str], _Workspace] = {}
         self._is_on = settings.is_on
-        self._kept = max(MAX_POSTS, settings.duplicate.messages - 1)
         self._counts = settings.only_counts
         self._many, self._within = settings.flood.messages, settings.flood.seconds
+        flood = self._many - 1 if settings.flood.on else 0
+        self._kept = max(MAX_POSTS, settings.duplicate.messages - 1, flood)
         self._reads = settings.duplicate.on or settings.spread.on or settings.raid.on
         self._horizon = max(
             settings.flood.seconds,
@@ -166,11 +167,10 @@ class Conduct:
         people, author = workspace.people, event.author.id
         person = people.pop(author, None) or self._meet(workspace, now)
         people[author] = person  # at the end: the quiet ones stand in front
-        person.seen = now
         if self._counts:
             return self._counted(event.id, place.channel, now, person)
         post = _Post(event, text, now, is_read=self._reads)
-        if event.id not in person.posts:
+        if settings.flood.on and event.id not in person.posts:
             self._flood(post, person)
         self._repetitions(post, person)
         if settings.mentions.on and "@" in text:
@@ -202,38 +202,27 @@ class Conduct:
 
     def _counted(self, name: str, channel: str, now: float, person: _Person) -> list[ConductHit]:
         """As all of `observe` is where only the number of messages matters."""
-        posts, times = person.posts, person.times
+        posts = person.posts
         if name in posts:
-            del posts[name]
-            posts[name] = now, 0, channel
             return []
-        times.append(now)
-        count, size = self._many, len(times)
-        if size > MAX_TIMES:
-            del times[0]
-        is_many = size >= count and times[-count] >= now - self._within
-        hits = self._flooded(now, person) if is_many else []
+        hits = []
+        if len(posts) >= self._many - 1:
+            first = next(iter(posts))
+            if posts[first][0] >= now - self._within:
+                hits = [self._flooded(person)]
+            del posts[first]
         posts[name] = now, 0, channel
-        if len(posts) > self._kept:
-            del posts[next(iter(posts))]
         return hits
 
     def _flood(self, post: _Post, person: _Person) -> None:
-        times = person.times
-        times.append(post.now)
-        if len(times) > MAX_TIMES:
-            del times[0]
-        if self._settings.flood.on:
-            post.hits += self._flooded(post.now, person)
+        before = [at for at, _, _ in person.posts.values()][1 - self._many :]
+        if len(before) == self._many - 1 and before[0] >= post.now - self._within:
+            post.hits.append(self._flooded(person))
 
-    def _flooded(self, now: float, person: _Person) -> list[ConductHit]:
-        settings, times = self._settings.flood, person.times
-        count = settings.messages
-        if len(times) < count or times[-count] < now - settings.seconds:
-            return []
-        reason = f"{count} messages within {settings.seconds:g} s"
+    def _flooded(self, person: _Person) -> ConductHit:
+        reason = f"{self._many} messages within {self._within:g} s"
         touched = tuple((channel, name) for name, (_, _, channel) in person.posts.items())
-        return [_hit("flood", settings, reason, touched=touched)]
+        return _hit("flood", self._settings.flood, reason, touched=touched)
 
     def _repetitions(self, post: _Post, person: _Person) -> None:
         event, posts = post.event, person.posts
