@@ -20,19 +20,15 @@ _FIGURES = {
 }  # fmt: skip
 _CLASSES = str.maketrans(_SAME | _FIGURES)
 WITHOUT_SIGNS = dict.fromkeys(map(ord, "@$!|+(<[{"), " ")
-_ASCII_CLASSES = bytes(ord(chr(code).translate(_CLASSES)) for code in range(128)) + bytes(128)
+ASCII_CLASSES = bytes(ord(chr(code).translate(_CLASSES)) for code in range(128)) + bytes(128)
+"""The same for ASCII in bytes, which is what most texts are."""
 
 
 def classes(folded: str) -> str:
     """The text with all letters and figures that may stand for each other as one."""
     if folded.isascii():
-        return folded.encode("ascii").translate(_ASCII_CLASSES).decode("ascii")
+        return folded.encode().translate(ASCII_CLASSES).decode()
     return folded.translate(_CLASSES)
-
-
-def coarse_ascii(folded: bytes) -> str:
-    """As `classes`, of ASCII in bytes."""
-    return folded.translate(_ASCII_CLASSES).decode("ascii")
 
 
 def _first(match: re.Match[str]) -> str:

@@ -12,16 +12,23 @@ from typing import TypeAlias
 
 from core.moderation.candidates import disguise_of, is_plain, is_set_off
 from core.moderation.coarse import (
+    ASCII_CLASSES,
     WITHOUT_SIGNS,
     Squeezed,
     classes,
-    coarse_ascii,
     patterns_of,
 )
 from core.moderation.fold_table import GONE, tables
 from core.moderation.folding import encodable, is_word
 from core.moderation.masks import MaskIndex
-from core.moderation.peeling import has_layers, is_torn, joined, may_be_layered, peeled
+from core.moderation.peeling import (
+    PUNCTUATION,
+    has_layers,
+    is_torn,
+    joined,
+    may_be_layered,
+    peeled,
+)
 from core.moderation.reading import Reading, reread
 from core.moderation.sighting import Sighting
 from core.moderation.views import (
@@ -29,6 +36,7 @@ from core.moderation.views import (
     DRAWN,
     MASKED,
     PHRASED,
+    QUOTED,
     SIGNED,
     SPLIT,
     View,
@@ -37,6 +45,7 @@ from core.moderation.views import (
     drawn,
     drawn_in,
     excerpt,
+    folded_by,
     has_other_ways,
     hint_matcher,
     hint_set,
@@ -45,11 +54,10 @@ from core.moderation.views import (
     is_inert,
     kinds,
     other_ways,
+    straight,
     without_links,
 )
 
-QUOTES = {ord("’"): "'", ord("‘"): "'", ord("“"): '"', ord("”"): '"', ord("„"): '"'}
-QUOTED = frozenset(map(chr, QUOTES))
 Match: TypeAlias = tuple[int, int, int]
 Scan: TypeAlias = Callable[[str, bool], list[Match]]
 
@@ -159,29 +167,43 @@ class Matcher:
             if len(text) > LONG and is_inert(text[:LONG], beyond):
                 beyond = beyond_ascii(text)
             if not is_inert(text, beyond):
-                return self._found_in_scripts(text)
-            plain = text if QUOTED.isdisjoint(beyond) else text.translate(QUOTES)
+                return self._found_in_scripts(text, beyond)
+            plain = text if QUOTED.isdisjoint(beyond) else straight(text)
             data = plain.encode("ascii", "replace").lower()
-            torn = is_torn(text)
-        matches = self._scan(coarse_ascii(data), True)
+            torn = not PUNCTUATION.issuperset(beyond) and is_torn(text)
+        matches = self._scan(data.translate(ASCII_CLASSES).decode(), True)
         candidates = self._candidates(data, matches) if matches else matches
         seen = self._hinted_ascii(data) if len(data) <= LONG else FULL
         if seen and seen is not FULL and b"://" in data:
             seen = self._hinted_ascii(without_links(data))
-        if not candidates and not seen and not torn:
-            return NOTHING
+        if not seen and not torn:
+            return self._plainly(text, data, candidates) if candidates else NOTHING
         found = Notes()
         first = Reading(text, data.decode())
         self._weigh_all(first, "", found, candidates)
-        if seen or torn:
-            of = self._by_hints(View("", first), found, kinds(seen))
-            if torn or not LAYERED.isdisjoint(of):
-                self._peel(text, found)
+        of = self._by_hints(View("", first), found, kinds(seen))
+        if torn or not LAYERED.isdisjoint(of):
+            self._peel(text, found)
         return [Sighting(*key, view) for key, view in found.items()] if found else NOTHING
 
-    def _found_in_scripts(self, text: str) -> Sequence[Sighting]:
-        is_layered = has_layers(text)
-        if not is_layered and len(text) <= LONG and self._is_innocent(text):
+    def _plainly(self, text: str, data: bytes, candidates: list[Match]) -> Sequence[Sighting]:
+        """What is found where nothing hints at another way to read the text."""
+        if len(candidates) == 1:
+            ((pattern, start, end),) = candidates
+            owner, folded = self._owners[pattern], data[start:end].decode()
+            if isinstance(owner, int) and self._cores[owner] == folded:
+                beside = data[start - 1 : start] + data[end : end + 1]
+                if self._words[pattern] and b"_" not in beside and text.isascii():
+                    return (Sighting(start, end, owner, ""),)
+        found = Notes()
+        self._weigh_all(Reading(text, data.decode()), "", found, candidates)
+        return [Sighting(*key, view) for key, view in found.items()] if found else NOTHING
+
+    def _found_in_scripts(self, text: str, beyond: Sequence[str]) -> Sequence[Sighting]:
+        # what characters there are tells as much as the text, and is shorter
+        odd = "".join(set(beyond)) if len(text) <= LONG else text
+        is_layered = has_layers(odd)
+        if not is_layered and odd is not text and self._is_innocent(text, odd):
             return NOTHING
         found = Notes()
         of = self._all_scripts(Reading(text, encodable(text)), "", found)
@@ -189,16 +211,22 @@ class Matcher:
             self._peel(text, found)
         return [Sighting(*key, view) for key, view in found.items()] if found else NOTHING
 
-    def _is_innocent(self, text: str) -> bool:
-        """Whether nothing is found in it, as most texts show without any ado."""
-        _, cased = tables()
-        folded = encodable(text).translate(cased)
-        if len(folded) != len(text) or GONE in folded or has_other_ways(text):
+    def _is_innocent(self, text: str, odd: str) -> bool:
+        """Whether nothing is found in it, as most texts show without any ado.
+
+        `odd` are the characters of it that are not ASCII, each once.
+        """
+        if has_other_ways(odd) or encodable(odd) is not odd:
             return False
+        folded = folded_by(text, odd)
+        if len(folded) != len(text) or GONE in folded:
+            return False
+        data = folded.encode("ascii", "replace")
+        is_ascii = folded.isascii()
         matches = self._scan(classes(folded), True)
-        if matches and self._candidates(folded.encode("ascii", "replace"), matches):
+        if matches and self._candidates(data, matches):
             return False
-        return not self._hinted(folded.encode())
+        return not (self._hinted_ascii(data) if is_ascii else self._hinted(folded.encode()))
 
     def _peel(self, text: str, found: Notes) -> None:
         """What is below layers of disguise may be of all scripts: each text is read by itself."""
@@ -291,15 +319,15 @@ class Matcher:
     def _candidates(self, text: bytes, matches: list[Match]) -> list[Match]:
         """The matches that may count; what is inside of words is most of them."""
         words, last, letters = self._words, len(text), ASCII_WORD
-        return [
-            match
-            for match in matches
-            if not words[match[0]]
-            or not (
-                ((start := match[1]) and text[start - 1] in letters)
-                or ((end := match[2]) < last and text[end] in letters)
-            )
-        ]
+        found = []
+        for match in matches:
+            pattern, start, end = match
+            if words[pattern] and (
+                (start and text[start - 1] in letters) or (end < last and text[end] in letters)
+            ):
+                continue
+            found.append(match)
+        return found
 
     def _direct(self, reading: Reading, name: str, found: Notes) -> None:
         """What is found letter by letter at its place."""

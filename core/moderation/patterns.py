@@ -61,14 +61,14 @@ class PatternSet:
         """Start, end and rule of every match; those of one expression don't overlap."""
         return iter(self.found(text))
 
-    def found(self, text: str) -> list[Found]:
+    def found(self, text: str) -> Sequence[Found]:
         """As `find`, at once: most texts have no match, and are told so without any ado."""
         try:
             indexes = self._match(text.encode())
         except UnicodeEncodeError:
             text = encodable(text)
             indexes = self._match(text.encode())
-        return list(self._all_spans(text, indexes)) if indexes else []
+        return list(self._all_spans(text, indexes)) if indexes else ()
 
     def _all_spans(self, text: str, indexes: Sequence[int]) -> Iterator[Found]:
         for index in indexes:

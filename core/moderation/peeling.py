@@ -47,8 +47,12 @@ _PICTURES = ((0xA6, 0xB8), (0x2C2, 0x36F), (0x2000, 0x2BFF), (0x3000, 0x303F), (
 _MARKED = re.compile(r"[<\[({|`~]|\*\*|__|:[a-z_\-]{1,22}:|\bd[o0]t\b", re.IGNORECASE)
 _BULLETS = frozenset("•‣․‥‧‖†‡※‼⁂⁃⁎⁑⁕⁛⁜⁝⁞∙⋅·")
 _SPACES = dict.fromkeys((0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), GONE)
-# begun at the sign, since there are few of them
-_TORN = re.compile(r"[^\w\s\x00-\x7f‘’´…–—](?<=\w.)[^\w\s\x00-\x7f‘’´…–—]*\w")
+_INNER = "‘’´…–—"
+PUNCTUATION = frozenset(_INNER)
+"""Beyond ASCII, what may stand between two letters and tear no word."""
+
+_SIGN = rf"[^\w\s\x00-\x7f{_INNER}]"
+_TORN = re.compile(rf"{_SIGN}(?<=\w.){_SIGN}*\w")  # begun at the sign: there are few of them
 
 
 def is_torn(text: str) -> bool:

@@ -83,9 +83,10 @@ class LocalRules:
 
     def check(self, text: str) -> Verdict:
         """Judge a whole text."""
-        sightings = self._find(text) if self._find is not None else ()
-        matches = self._match(text) if self._match is not None else ()
-        if not (sightings or matches or self.finders):
+        find, match, finders = self._find, self._match, self.finders
+        sightings = find(text) if find is not None else ()
+        matches = match(text) if match is not None else ()
+        if not (sightings or matches or finders):
             return self.clean
         views: dict[Found, str] = {}
         rules = self.terms.rules if self.terms is not None else ()
@@ -94,7 +95,7 @@ class LocalRules:
             if not view or key not in views:
                 views[key] = view
         found: Collection[Found] = {*views, *matches} if matches else views
-        for finder in self.finders:
+        for finder in finders:
             found = {*found, *finder.find(text)}
         if not found:
             return self.clean

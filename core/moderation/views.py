@@ -204,12 +204,34 @@ def _inert() -> frozenset[str]:
     return frozenset((*map(chr, range(128)), *still, "\ufe0f"))
 
 
+_QUOTES = {"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"'}
+QUOTED = frozenset(_QUOTES)
+FEW = 12
+"""Characters for each of which a text is rewritten faster than character by character."""
+
 _ASTRAY = re.compile("(?<![\u2190-\u2bff\U0001f000-\U0001faff])\ufe0f")
 
 
 def beyond_ascii(text: str) -> list[str]:
     """The characters of a text that are not ASCII."""
     return _BEYOND_ASCII.findall(text)
+
+
+def straight(text: str) -> str:
+    """With straight quotation marks."""
+    for quote, plain in _QUOTES.items():
+        text = text.replace(quote, plain)
+    return text
+
+
+def folded_by(text: str, odd: str) -> str:
+    """As it is read when letter case does not matter; `odd` is all of it that is not ASCII."""
+    _, cased = tables()
+    if len(odd) > FEW:
+        return text.translate(cased)
+    for each in odd:
+        text = text.replace(each, cased.get(ord(each), each))
+    return text.lower()
 
 
 def is_inert(text: str, beyond: Sequence[str]) -> bool:

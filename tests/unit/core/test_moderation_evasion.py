@@ -13,9 +13,10 @@ from evasion.disguises import DISGUISES, disguise, lines, words
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.moderation.fold_table import tables
 from core.moderation.gate import StreamGate, Violation
 from core.moderation.rules import LocalRules, RuleSpec
-from core.moderation.views import hint_set
+from core.moderation.views import FEW, beyond_ascii, folded_by, hint_set
 
 INSULTS = (
     "ass", "arse", "bastard", "bimbo", "bitch", "bollocks", "boner", "bugger", "bullshit", "bum",
@@ -384,6 +385,22 @@ def test_a_disguise_in_a_stream_never_stays() -> None:
         total += 1
         late += violation.late
     assert late / total < 0.2
+
+
+@given(
+    st.text(
+        st.one_of(
+            st.sampled_from(printable + "éïñцавΩÅ’😀"), st.characters(exclude_categories=["Cs"])
+        )
+    )
+)
+def test_few_odd_characters_fold_as_many_do(written: str) -> None:
+    """Whether a text is rewritten by its odd characters or one by one, all are read alike."""
+    _, cased = tables()
+    odd = "".join(set(beyond_ascii(written)))
+    folded = folded_by(written, odd)
+
+    assert len(odd) > FEW or folded == written.translate(cased).lower()
 
 
 @given(st.text(printable, max_size=60))
