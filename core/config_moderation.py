@@ -6,10 +6,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from core.ranges import Count, Seconds
 from core.secret import Secret
 
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
 Threshold = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import msgspec
 
+from core.ranges import Port
 from core.rates import Limits
-
-Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
 class RestConfig(Limits, frozen=True, kw_only=True):

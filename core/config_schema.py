@@ -14,14 +14,11 @@ import msgspec
 from core.config_moderation import ModerationConfig
 from core.config_rest import RestConfig
 from core.config_tools import ToolsConfig
+from core.ranges import Count, Port, Positive, Seconds
 from core.rates import Limits
 from core.secret import Secret, mask_url, same_origin
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Money = Annotated[float, msgspec.Meta(ge=0)]
-Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
 
 AnswerMode = Literal["mention", "every", "thread"]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
 
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
+from core.ranges import Positive, Seconds
 
 
 class ToolServerConfig(msgspec.Struct, frozen=True, kw_only=True):

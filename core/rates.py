@@ -14,14 +14,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from core.errors import StoreError
+from core.ranges import Count
 from core.storage import Op, Store, query
-
-Count = Annotated[int, msgspec.Meta(ge=0)]
 
 SPANS: Final = ("minute", "hour", "day", "month")
 KINDS: Final = ("requests", "tokens")
