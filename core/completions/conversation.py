@@ -162,10 +162,4 @@ class Conversation:
         if usage is None:
             return
         self.counter.observe(self.counter.count_messages(request.messages), usage.prompt_tokens)
-        before = self.usage
-        self.usage = Usage(
-            before.prompt_tokens + usage.prompt_tokens,
-            before.completion_tokens + usage.completion_tokens,
-            before.cached_tokens + usage.cached_tokens,
-            before.reasoning_tokens + usage.reasoning_tokens,
-        )
+        self.usage += usage

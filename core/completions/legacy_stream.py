@@ -55,10 +55,4 @@ class LegacyStream(EventStream):
 
     def _take(self, stream: EventStream) -> None:
         self.model, self.endpoint, self.headers = stream.model, stream.endpoint, stream.headers
-        before, usage = self.usage or Usage(), stream.usage or Usage()
-        self.usage = Usage(
-            before.prompt_tokens + usage.prompt_tokens,
-            before.completion_tokens + usage.completion_tokens,
-            before.cached_tokens + usage.cached_tokens,
-            before.reasoning_tokens + usage.reasoning_tokens,
-        )
+        self.usage = (self.usage or Usage()) + (stream.usage or Usage())

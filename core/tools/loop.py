@@ -181,7 +181,7 @@ class ToolStream:
         self.finish_reason, self.model = stream.finish_reason, stream.model
         self.endpoint, self.request_id = stream.endpoint, stream.request_id
         if stream.usage is not None:
-            self.usage = added(self.usage or Usage(), stream.usage)
+            self.usage = (self.usage or Usage()) + stream.usage
 
 
 class Toolbox:
@@ -224,16 +224,6 @@ class Toolbox:
             return ToolStream(ask, request, self.registry, calls, self._bounds)
 
         return begin
-
-
-def added(one: Usage, other: Usage) -> Usage:
-    """The tokens of both."""
-    return Usage(
-        one.prompt_tokens + other.prompt_tokens,
-        one.completion_tokens + other.completion_tokens,
-        one.cached_tokens + other.cached_tokens,
-        one.reasoning_tokens + other.reasoning_tokens,
-    )
 
 
 def _join(found: dict[int, ToolCallFragment], pieces: Sequence[ToolCallFragment]) -> None:

@@ -26,7 +26,7 @@ from core.outbox import parts_op
 from core.telemetry import logger
 from core.tools.approvals import Approvals, Decided, Question
 from core.tools.calls import PendingCall
-from core.tools.loop import Ask, Toolbox, ToolStream, added
+from core.tools.loop import Ask, Toolbox, ToolStream
 
 if TYPE_CHECKING:
     from core.completions.tokens import TokenCounter
@@ -100,7 +100,7 @@ class TurnTools:
         usage = stream.usage or Usage()
         for request, text in stream.untold:
             read = sum(counter.count_message(message) for message in request.messages)
-            usage = added(usage, Usage(read + self.cost(counter), counter.count(text)))
+            usage += Usage(read + self.cost(counter), counter.count(text))
         return usage
 
     async def settle(self) -> None:
