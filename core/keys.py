@@ -22,7 +22,7 @@ from core.storage import Op, Row, query
 
 Scope: TypeAlias = Literal["chat", "read", "admin"]
 """chat: ask models and hold conversations. read: look at one's own conversations, models and
-usage. admin: all of that, and look at what every key uses."""
+usage. admin: all of that, look at what every key uses, and make and end keys."""
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 PREFIX: Final = "tw_"

@@ -13,7 +13,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.routes import HTTPRoute
 from litestar.types import ExceptionHandlersMap, Scope
 
-from bots.rest import completions, conversations, sessions
+from bots.rest import completions, conversations, keys, sessions
 from bots.rest.answers import error
 from bots.rest.once import Runs
 from bots.rest.openapi import documents
@@ -55,6 +55,7 @@ def build(services: Services) -> Litestar:
         sessions.router("/v1"),
         conversations.router("/v1"),
         conversations.router("/"),
+        keys.router("/v1"),
         health,
         ready,
         metrics,

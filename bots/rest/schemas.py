@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
+from core.keys import SCOPES
+from core.rates import Limits
+
 Schema: TypeAlias = dict[str, Any]
 
 TEXT: Final[Schema] = {"type": "string"}
@@ -194,6 +197,12 @@ _SESSION = record(
      "model": optional(TEXT), "completion": {"type": "object"},
      "messages": {"type": "array", "items": {"type": "object"}}}
 )  # fmt: skip
+_SCOPE: Schema = {"type": "string", "enum": list(SCOPES)}
+_KEY_FIELDS: dict[str, Schema] = {
+    "id": TEXT, "object": _const("key"), "name": TEXT, "scopes": array(_SCOPE),
+    "state": {"type": "string", "enum": ["active", "expired", "revoked"]},
+    "created": TEXT, "expires": optional(TEXT), "limits": {"type": "object"},
+}  # fmt: skip
 
 COMPONENTS: Final[dict[str, Schema]] = {
     "JsonSchema": {
@@ -254,6 +263,17 @@ COMPONENTS: Final[dict[str, Schema]] = {
         {"message": {"anyOf": [FILLED, record({"role": _const("user"), "content": _KEPT},
                                               {"name": TEXT})]}},
     ),
+    "KeyRequest": record(
+        {"name": {**FILLED, "maxLength": 100}, "scopes": array(_SCOPE, 1)},
+        {"expires": {"type": "string", "pattern": "^[1-9][0-9]{0,2}[smhdwy]$",
+                     "description": "A span (30d, 12h); a date (2027-01-31) is taken too."},
+         "limits": record({}, dict.fromkeys(Limits.__struct_fields__, number(0, 10**15, "integer")),
+                          additionalProperties=False)},
+        additionalProperties=False,
+    ),
+    "Key": record(_KEY_FIELDS),
+    "KeyMade": record(_KEY_FIELDS, {"key": TEXT}),
+    "Keys": record({"object": TEXT, "data": {"type": "array", "items": _ref("Key")}}),
     "Error": _ERROR,
     "Completion": record(
         {}, {"id": TEXT, "object": TEXT, "created": {"type": "number"}, "model": TEXT,
@@ -290,6 +310,7 @@ BODIES: Final = {
     "putChatSession": "SessionRequest",
     "addMessage": "SessionMessage",
     "addChatMessage": "SessionMessage",
+    "createKey": "KeyRequest",
 }
 """By the operation: what its body holds."""
 
@@ -347,5 +368,8 @@ RESPONSES: Final[dict[str, Schema]] = {
                       "content": {_JSON: {"schema": _ref("Document")}}}},
     "metrics": _answers("text/plain", "Text", fails=False),
     "usage": _answers(_JSON, "Document"),
+    "listKeys": _answers(_JSON, "Keys"),
+    "createKey": _answers(_JSON, "KeyMade", status=201),
+    "revokeKey": _answers(_JSON, "Document"),
 }  # fmt: skip
 COMPONENTS["Text"] = TEXT
