@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from core.config_moderation import RuleConfig
+from core.config_moderation import CATEGORIES, RuleConfig
 from core.config_schema import OPENAI_HOST, Config
 from core.config_tree import Problem, dotted
 from core.config_values import not_among, spelled
@@ -20,23 +20,6 @@ from core.secret import mask_url
 
 Found: TypeAlias = Iterator[tuple[str, str, str]]
 """Key, value fit to be shown, and what is wrong with it."""
-
-CATEGORIES = (
-    "harassment",
-    "harassment/threatening",
-    "hate",
-    "hate/threatening",
-    "illicit",
-    "illicit/violent",
-    "self-harm",
-    "self-harm/intent",
-    "self-harm/instructions",
-    "sexual",
-    "sexual/minors",
-    "violence",
-    "violence/graphic",
-)
-"""https://platform.openai.com/docs/guides/moderation"""
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _ID = re.compile(r"[A-Z0-9]+")

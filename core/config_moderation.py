@@ -11,6 +11,23 @@ from core.secret import Secret
 
 Threshold = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
+CATEGORIES = (
+    "harassment",
+    "harassment/threatening",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/intent",
+    "self-harm/instructions",
+    "sexual",
+    "sexual/minors",
+    "violence",
+    "violence/graphic",
+)
+"""https://platform.openai.com/docs/guides/moderation"""
+
 
 class RuleConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One local moderation rule: a term, several terms, or a regular expression."""

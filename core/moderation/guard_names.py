@@ -8,21 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-NAMES = (
-    "harassment",
-    "harassment/threatening",
-    "hate",
-    "hate/threatening",
-    "illicit",
-    "illicit/violent",
-    "self-harm",
-    "self-harm/intent",
-    "self-harm/instructions",
-    "sexual",
-    "sexual/minors",
-    "violence",
-    "violence/graphic",
-)
+from core.config_moderation import CATEGORIES
 
 LLAMA_GUARD: Mapping[str, tuple[str, ...]] = {
     "S1": ("violence", "illicit/violent"),
@@ -137,7 +123,7 @@ One JSON object and nothing else: {"violation": 0 or 1, "categories": {NAME: SCO
 categories that apply only, by the names above, and a score from 0 to 1 for how sure you are.
 """
 
-_KNOWN = {re.sub(r"[^a-z0-9]", "", name): name for name in NAMES}
+_KNOWN = {re.sub(r"[^a-z0-9]", "", name): name for name in CATEGORIES}
 
 
 def name_of(given: str) -> str:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from bots.simulators.completions import CompletionsSimulator, Options
 from core.completions.client import CompletionsClient
 from core.completions.types import Endpoint, RetryPolicy, Target
-from core.moderation.guard_names import NAMES, name_of
+from core.config_moderation import CATEGORIES
+from core.moderation.guard_names import name_of
 from core.moderation.guard_source import GuardSource, tops_of
 from core.moderation.guards import (
     CONTROVERSIAL,
@@ -161,7 +162,7 @@ def test_safeguard_is_given_the_operators_policy() -> None:
     (prompt,) = Safeguard().prompts(Item("miau"))
     content = prompt.messages[0].content
     assert isinstance(content, str)
-    assert all(name in content for name in NAMES)
+    assert all(name in content for name in CATEGORIES)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +234,7 @@ def test_a_text_can_not_end_its_turn(kind: str) -> None:
 
 def test_names_are_found_however_they_are_spelled() -> None:
     """All 13 keep their slash; another keeps its own name in small letters."""
-    for name in NAMES:
+    for name in CATEGORIES:
         assert name_of(name.upper().replace("/", "_").replace("-", " ")) == name
     assert name_of("Cat Pictures!") == "cat-pictures"
 
