@@ -5,8 +5,9 @@ A talkwarden that runs on the same database does not notice.
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,11 +41,7 @@ COUNTS: Final = {
 
 def count_in_sqlite(path: Path) -> dict[str, float]:
     """COUNTS of a database file at this version. Raises StoreError."""
-    address = f"file:{quote(str(path.absolute()))}?mode=ro"
-    with (
-        sqlite.translated(),
-        contextlib.closing(sqlite3.connect(address, uri=True, timeout=1.0)) as connection,
-    ):
+    with _opened(path) as connection:
         return {name: connection.execute(text).fetchone()[0] for name, text in COUNTS.items()}
 
 
@@ -71,11 +68,7 @@ def newest() -> int:
 
 def look_at_sqlite(path: Path) -> Status:
     """Read a database file that exists. Raises StoreError."""
-    address = f"file:{quote(str(path.absolute()))}?mode=ro"
-    with (
-        sqlite.translated(),
-        contextlib.closing(sqlite3.connect(address, uri=True, timeout=1.0)) as connection,
-    ):
+    with _opened(path) as connection:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA query_only = ON")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -113,3 +106,11 @@ async def look_at_postgres(url: str, timeout: float = 10.0) -> Status:  # noqa: 
                 (CHANGES,),
             )
             return Status(version, newest(), tuple(await cursor.fetchall()))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """The file, for reading alone. Raises StoreError."""
+    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    with sqlite.translated(), closing(sqlite3.connect(address, uri=True, timeout=1.0)) as found:
+        yield found
