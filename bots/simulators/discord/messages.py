@@ -64,17 +64,6 @@ class MessageRoutes:
 
     # lookups
 
-    def channel(self, incoming: Incoming, needed: int = 0) -> Channel:
-        """The channel of the path, if the bot sees it and has the `needed` permissions."""
-        channel = self.world.channels.get(incoming.id("channel_id"))
-        if channel is None:
-            raise ApiError(10003)
-        if not self.poster.visible(channel):
-            raise ApiError(50001)
-        if needed & ~self.world.bot_permissions(channel):
-            raise ApiError(50013)
-        return channel
-
     def message(self, incoming: Incoming, channel: Channel) -> DiscordMessage:
         """The message of the path, unless it is gone."""
         message = channel.messages.get(incoming.id("message_id"))
@@ -91,10 +80,10 @@ class MessageRoutes:
         """Create Message, with nonce enforcement."""
         body = incoming.json
         needed = perms.ATTACH_FILES if incoming.files else 0
-        channel = self.channel(incoming)
+        channel = self.poster.channel_of(incoming)
         in_thread = channel.thread is not None
         needed |= perms.SEND_MESSAGES_IN_THREADS if in_thread else perms.SEND_MESSAGES
-        self.channel(incoming, needed)
+        self.poster.channel_of(incoming, needed)
         self._check_place(channel)
         nonce = body.get("nonce")
         known = self._known(nonce) if body.get("enforce_nonce") else None
@@ -137,7 +126,7 @@ class MessageRoutes:
 
     def listing(self, incoming: Incoming) -> Any:
         """Get Channel Messages: newest first."""
-        channel = self.channel(incoming)
+        channel = self.poster.channel_of(incoming)
         if not self.world.bot_permissions(channel) & perms.READ_MESSAGE_HISTORY:
             return []
         query = incoming.query
@@ -150,12 +139,12 @@ class MessageRoutes:
     def get(self, incoming: Incoming) -> Any:
         """Get Channel Message."""
         return self._json(
-            self.message(incoming, self.channel(incoming, perms.READ_MESSAGE_HISTORY))
+            self.message(incoming, self.poster.channel_of(incoming, perms.READ_MESSAGE_HISTORY))
         )
 
     def edit(self, incoming: Incoming) -> Any:
         """Edit Message; others' messages cannot be edited."""
-        channel = self.channel(incoming)
+        channel = self.poster.channel_of(incoming)
         message = self.message(incoming, channel)
         if message.author is not self.world.bot:
             raise ApiError(50005)
@@ -167,20 +156,20 @@ class MessageRoutes:
 
     def delete(self, incoming: Incoming) -> None:
         """Delete Message; others' need MANAGE_MESSAGES."""
-        channel = self.channel(incoming)
+        channel = self.poster.channel_of(incoming)
         message = self.message(incoming, channel)
         if message.author is not self.world.bot:
             if channel.kind == DM:
                 raise ApiError(50003)
-            self.channel(incoming, perms.MANAGE_MESSAGES)
+            self.poster.channel_of(incoming, perms.MANAGE_MESSAGES)
         self.poster.remove(message)
 
     def bulk_delete(self, incoming: Incoming) -> None:
         """Bulk Delete Messages: 2 to 100, each younger than 14 days."""
-        channel = self.channel(incoming)
+        channel = self.poster.channel_of(incoming)
         if channel.guild is None:
             raise ApiError(50003)
-        self.channel(incoming, perms.MANAGE_MESSAGES)
+        self.poster.channel_of(incoming, perms.MANAGE_MESSAGES)
         ids = [int(each) for each in incoming.json.get("messages") or []]
         if not 2 <= len(ids) <= 100:
             raise bad_length("messages", 2, 100)
@@ -192,33 +181,33 @@ class MessageRoutes:
 
     def start_typing(self, incoming: Incoming) -> None:
         """Trigger Typing Indicator."""
-        channel = self.channel(incoming)
+        channel = self.poster.channel_of(incoming)
         self.world.typing.append(Typing(channel.id, time.monotonic()))
 
     # reactions
 
     def react(self, incoming: Incoming) -> None:
         """Create Reaction."""
-        channel = self.channel(incoming, perms.READ_MESSAGE_HISTORY)
+        channel = self.poster.channel_of(incoming, perms.READ_MESSAGE_HISTORY)
         message = self.message(incoming, channel)
         if channel.thread is not None and channel.thread.archived:
             raise ApiError(50083)
         emoji = incoming.params["emoji"]
         if emoji not in message.reactions:
-            self.channel(incoming, perms.ADD_REACTIONS)
+            self.poster.channel_of(incoming, perms.ADD_REACTIONS)
         self.add_reaction(message, self.world.bot.id, emoji)
 
     def unreact(self, incoming: Incoming) -> None:
         """Delete Own Reaction, or a user's (MANAGE_MESSAGES)."""
         other = "user_id" in incoming.params
-        channel = self.channel(incoming, perms.MANAGE_MESSAGES if other else 0)
+        channel = self.poster.channel_of(incoming, perms.MANAGE_MESSAGES if other else 0)
         message = self.message(incoming, channel)
         user_id = incoming.id("user_id") if other else self.world.bot.id
         self.remove_reaction(message, user_id, incoming.params["emoji"])
 
     def reactors(self, incoming: Incoming) -> Any:
         """Get Reactions: the users of one emoji."""
-        message = self.message(incoming, self.channel(incoming))
+        message = self.message(incoming, self.poster.channel_of(incoming))
         users = message.reactions.get(incoming.params["emoji"], set())
         return [self.world.users[each].json for each in users]
 

@@ -110,6 +110,17 @@ class Poster:
             return bool(self.world.bot_permissions(channel) & permissions.MANAGE_THREADS)
         return bool(self.world.bot_permissions(channel) & permissions.VIEW_CHANNEL)
 
+    def channel_of(self, incoming: Incoming, needed: int = 0) -> Channel:
+        """The channel of the path, if the bot sees it and has the `needed` permissions."""
+        channel = self.world.channels.get(incoming.id("channel_id"))
+        if channel is None:
+            raise ApiError(10003)
+        if not self.visible(channel):
+            raise ApiError(50001)
+        if needed & ~self.world.bot_permissions(channel):
+            raise ApiError(50013)
+        return channel
+
     def _echoed(self, message: DiscordMessage) -> bool:
         if message.author is self.world.bot and not self.world.options.echo_own_events:
             return False

@@ -126,34 +126,23 @@ class Threads:
         ):
             router.add(Route(method, template, handler, bucket, "channel_id"))
 
-    def channel(self, incoming: Incoming, needed: int = 0) -> Channel:
-        """The channel of the path, if the bot sees it and has the `needed` permissions."""
-        channel = self.world.channels.get(incoming.id("channel_id"))
-        if channel is None:
-            raise ApiError(10003)
-        if not self.poster.visible(channel):
-            raise ApiError(50001)
-        if needed & ~self.world.bot_permissions(channel):
-            raise ApiError(50013)
-        return channel
-
     def get(self, incoming: Incoming) -> Any:
         """Get Channel."""
-        return channel_json(self.channel(incoming))
+        return channel_json(self.poster.channel_of(incoming))
 
     def modify(self, incoming: Incoming) -> Any:
         """Modify Channel: threads only need ownership or MANAGE_THREADS."""
-        channel = self.channel(incoming)
+        channel = self.poster.channel_of(incoming)
         body = incoming.json
         if channel.thread is None:
-            self.channel(incoming, perms.MANAGE_CHANNELS)
+            self.poster.channel_of(incoming, perms.MANAGE_CHANNELS)
             channel.name = body.get("name", channel.name)
             channel.topic = body.get("topic", channel.topic)
             self.poster.gateway.publish("CHANNEL_UPDATE", channel_json(channel), channel)
             return channel_json(channel)
         own = channel.thread.owner_id == self.world.bot.id
         if "locked" in body or not own:
-            self.channel(incoming, perms.MANAGE_THREADS)
+            self.poster.channel_of(incoming, perms.MANAGE_THREADS)
         if channel.thread.archived and body.get("archived", True):
             raise ApiError(50083)
         if "name" in body:
@@ -165,16 +154,16 @@ class Threads:
 
     def delete(self, incoming: Incoming) -> Any:
         """Delete Channel; closes a direct conversation."""
-        channel = self.channel(incoming)
+        channel = self.poster.channel_of(incoming)
         if channel.guild is not None:
             manage = perms.MANAGE_CHANNELS if channel.thread is None else perms.MANAGE_THREADS
-            self.channel(incoming, manage)
+            self.poster.channel_of(incoming, manage)
             self.remove(channel)
         return channel_json(channel)
 
     def start(self, incoming: Incoming) -> Any:
         """Start Thread without Message, or a forum post."""
-        channel = self.channel(incoming)
+        channel = self.poster.channel_of(incoming)
         if channel.kind in FORUMS:
             return self._post(incoming, channel)
         if channel.kind not in (TEXT, NEWS):
@@ -182,7 +171,7 @@ class Threads:
         body = incoming.json
         kind = int(body.get("type", PRIVATE_THREAD))
         private = kind == PRIVATE_THREAD
-        self.channel(
+        self.poster.channel_of(
             incoming, perms.CREATE_PRIVATE_THREADS if private else perms.CREATE_PUBLIC_THREADS
         )
         thread = self.open(channel, _name(body), self.world.bot, kind=kind, minutes=_minutes(body))
@@ -193,7 +182,7 @@ class Threads:
         return Reply(201, channel_json(thread))
 
     def _post(self, incoming: Incoming, forum: Channel) -> Reply:
-        self.channel(incoming, perms.SEND_MESSAGES)
+        self.poster.channel_of(incoming, perms.SEND_MESSAGES)
         body = incoming.json
         tags = body.get("applied_tags") or []
         if forum.require_tag and not tags:
@@ -212,7 +201,7 @@ class Threads:
 
     def start_from(self, incoming: Incoming) -> Any:
         """Start Thread from Message."""
-        channel = self.channel(incoming, perms.CREATE_PUBLIC_THREADS)
+        channel = self.poster.channel_of(incoming, perms.CREATE_PUBLIC_THREADS)
         if channel.thread is not None or channel.guild is None:
             raise ApiError(50024)
         message = channel.messages.get(incoming.id("message_id"))
@@ -224,19 +213,19 @@ class Threads:
 
     def join(self, incoming: Incoming) -> None:
         """Join Thread."""
-        channel = self.channel(incoming)
+        channel = self.poster.channel_of(incoming)
         if channel.thread is not None:
             channel.thread.members.add(self.world.bot.id)
 
     def leave(self, incoming: Incoming) -> None:
         """Leave Thread."""
-        channel = self.channel(incoming)
+        channel = self.poster.channel_of(incoming)
         if channel.thread is not None:
             channel.thread.members.discard(self.world.bot.id)
 
     def archived(self, incoming: Incoming) -> Any:
         """List Public Archived Threads."""
-        parent = self.channel(incoming, perms.READ_MESSAGE_HISTORY)
+        parent = self.poster.channel_of(incoming, perms.READ_MESSAGE_HISTORY)
         found = [
             channel_json(each)
             for each in self.world.channels.values()
