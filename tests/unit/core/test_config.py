@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from fakes.configuring import APP, BOT, SLACK, rejected, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,9 +30,6 @@ from core.config_reader import every_key
 from core.config_tree import inputs, is_struct
 from core.errors import ConfigError
 
-BOT = "xoxb-1111-bot-token-aaaa"
-APP = "xapp-1-app-token-bbbb"
-SLACK = {"SLACK_BOT_TOKEN": BOT, "SLACK_APP_TOKEN": APP}
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "config.example.toml"
 
 
@@ -39,20 +37,6 @@ EXAMPLE = Path(__file__).parents[3] / "deploy" / "config.example.toml"
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees a talkwarden.toml of the folder that it is started from."""
     monkeypatch.chdir(tmp_path)
-
-
-def write(text: str, name: str = "talkwarden.toml") -> Path:
-    """Write a file into the test's own folder."""
-    path = Path(name).absolute()
-    path.write_text(text, "utf-8")
-    return path
-
-
-def rejected(path: Path | None = None, **environ: str) -> dict[str, str]:
-    """What is said about each key when this configuration is refused."""
-    with pytest.raises(ConfigErrors) as caught:
-        load(path, environ)
-    return {problem.key: problem.message for problem in caught.value.problems}
 
 
 def test_nothing_given_is_a_valid_configuration() -> None:

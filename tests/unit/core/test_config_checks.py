@@ -5,33 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fakes.configuring import APP, BOT, SLACK, rejected, write
 
 from core import config as configuration
 from core.config import ConfigErrors, Secret, SlackConfig, load
-
-BOT = "xoxb-1111-bot-token-aaaa"
-APP = "xapp-1-app-token-bbbb"
-SLACK = {"SLACK_BOT_TOKEN": BOT, "SLACK_APP_TOKEN": APP}
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees a talkwarden.toml of the folder that it is started from."""
     monkeypatch.chdir(tmp_path)
-
-
-def write(text: str, name: str = "talkwarden.toml") -> Path:
-    """Write a file into the test's own folder."""
-    path = Path(name).absolute()
-    path.write_text(text, "utf-8")
-    return path
-
-
-def rejected(path: Path | None = None, **environ: str) -> dict[str, str]:
-    """What is said about each key when this configuration is refused."""
-    with pytest.raises(ConfigErrors) as caught:
-        load(path, environ)
-    return {problem.key: problem.message for problem in caught.value.problems}
 
 
 @pytest.mark.parametrize(
