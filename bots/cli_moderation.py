@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bots.terminal import WRONG_CONFIGURATION, ConfigFile, execute, fail, load
-from core.errors import ConfigError, TalkwardenError
+from bots.terminal import WRONG_CONFIGURATION, ConfigFile, execute, fail, guarded, load
+from core.errors import ConfigError
 
 if TYPE_CHECKING:
     from core.config import Config
@@ -46,7 +46,7 @@ def explain(  # noqa: PLR0913, PLR0917  # each is one option
     from core.messages import Author, Place  # noqa: PLC0415
 
     written = sys.stdin.read() if text == "-" else text
-    book = _guarded(lambda: _book(load(config, warn=False), policy))
+    book = guarded(lambda: _book(load(config, warn=False), policy))
     place = Place(platform, workspace, channel)
     author = Author("", roles=tuple(role or ()))
     found = find(book, written, place, author, time.time())
@@ -77,7 +77,7 @@ def eval_command(
         found = msgspec.json.encode(result).decode()
         typer.echo(found if as_json else summary(result, len(lines), seconds))
 
-    _guarded(run)
+    guarded(run)
 
 
 @app.command()
@@ -170,10 +170,10 @@ def import_automod(
         fail("give either a file or --guild ID", WRONG_CONFIGURATION)
     if file is not None:
         given = file
-        rules = _guarded(lambda: exchange.read_file(given))
+        rules = guarded(lambda: exchange.read_file(given))
     else:
-        rules = _guarded(lambda: exchange.fetch_rules(load(config, warn=False), guild))
-    made = _guarded(lambda: exchange.imported(rules))
+        rules = guarded(lambda: exchange.fetch_rules(load(config, warn=False), guild))
+    made = guarded(lambda: exchange.imported(rules))
     if as_json:
         typer.echo(exchange.as_json(made))
         return
@@ -197,7 +197,7 @@ def push_automod(
         pushed = exchange.push(settings, _book(settings, None), guild, is_trial=dry_run)
         typer.echo(exchange.as_json(pushed) if as_json else pushed.text())
 
-    _guarded(run)
+    guarded(run)
 
 
 def progress(word: str) -> Callable[[int, int], None] | None:
@@ -225,13 +225,3 @@ def _book(settings: Config, policy: Path | None) -> Any:
     if policy is not None:
         given = msgspec.structs.replace(given, file=str(policy))
     return build_source(given).load()
-
-
-def _guarded(work: Callable[[], Any]) -> Any:
-    """Run it; what is wrong with input or configuration is told, with exit code 2."""
-    try:
-        return work()
-    except ConfigError as exc:
-        fail(str(exc), WRONG_CONFIGURATION)
-    except TalkwardenError as exc:
-        fail(str(exc), 1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from core.config import Config
 
 WRONG_CONFIGURATION = 2
+
+T = TypeVar("T")
 
 ConfigFile = Annotated[
     Path | None,
@@ -27,10 +29,7 @@ def load(path: Path | None, *, warn: bool = True) -> Config:
     """The configuration; exits with 2, naming everything that is wrong with it."""
     from core.config import from_environment  # noqa: PLC0415
 
-    try:
-        settings = from_environment(path)
-    except ConfigError as exc:
-        fail(str(exc), WRONG_CONFIGURATION)
+    settings = guarded(lambda: from_environment(path))
     for warning in settings.warnings if warn else ():
         typer.echo(f"talkwarden: {warning}", err=True)
     return settings
@@ -39,14 +38,20 @@ def load(path: Path | None, *, warn: bool = True) -> Config:
 def execute(main: Coroutine[Any, Any, int]) -> None:
     """Run to the end and exit with its code; what goes wrong is one sentence."""
     try:
-        code = _loop_runner()(main)
+        code = guarded(lambda: _loop_runner()(main))
+    except KeyboardInterrupt:
+        code = 130
+    raise typer.Exit(code)
+
+
+def guarded(work: Callable[[], T]) -> T:
+    """What it returns; what is wrong with input or configuration is told, with exit code 2."""
+    try:
+        return work()
     except ConfigError as exc:
         fail(str(exc), WRONG_CONFIGURATION)
     except TalkwardenError as exc:
         fail(str(exc), 1)
-    except KeyboardInterrupt:
-        code = 130
-    raise typer.Exit(code)
 
 
 def fail(message: str, code: int) -> NoReturn:
