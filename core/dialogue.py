@@ -213,7 +213,10 @@ def _first(reply: Reply) -> tuple[str, str]:
     """The text and finish_reason of the first choice. Raises BadReply."""
     try:
         choice = reply.document["choices"][0]
-        content = choice["message"].get("content")
+        message = choice["message"]
+        content = message.get("content")
     except (KeyError, IndexError, TypeError, AttributeError) as exc:
         raise BadReply("the endpoint sent a reply without a message") from exc
+    if not content and (message.get("tool_calls") or message.get("function_call")):
+        raise BadReply("the endpoint called a tool, and a conversation offers none")
     return (content if isinstance(content, str) else ""), str(choice.get("finish_reason") or "stop")

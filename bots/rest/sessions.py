@@ -34,6 +34,9 @@ CHAT = "/chat/completions"
 _ID = re.compile(rf"[\w.:@-]{{1,{MAX_ID}}}", re.ASCII)
 _KEPT_ROLES = ("user", "assistant")
 _FIRST = ("system", "developer")
+_LOST = ("tool_calls", "function_call", "refusal", "audio")
+"""Of an assistant's message: what a history has no place for."""
+_UNKEPT = "a session keeps words and images only; /v1/chat/completions passes this on"
 
 
 @post(
@@ -212,7 +215,9 @@ def _keepable(value: Any, path: str, found: list[Wrong]) -> None:
     if len(found) > before:
         return
     if value["role"] not in (*_KEPT_ROLES, *_FIRST):
-        found.append(Wrong(f"{path}.role", "a session holds system, user and assistant messages"))
+        message = "a session holds system, user and assistant messages, and no results of tools"
+        found.append(Wrong(f"{path}.role", message))
+    found.extend(Wrong(f"{path}.{name}", _UNKEPT) for name in _LOST if value.get(name))
     content = value.get("content")
     for index, part in enumerate(content if isinstance(content, list) else ()):
         is_text = part.get("type") == "text"
@@ -224,7 +229,7 @@ def _keepable(value: Any, path: str, found: list[Wrong]) -> None:
 
 def _refused(value: Any, path: str, found: list[Wrong]) -> None:
     if value:
-        found.append(Wrong(path, "a session keeps words, and no calls of tools"))
+        found.append(Wrong(path, _UNKEPT))
 
 
 def _asked(value: Any, path: str, found: list[Wrong]) -> None:
@@ -234,10 +239,11 @@ def _asked(value: Any, path: str, found: list[Wrong]) -> None:
 
 
 _SYSTEM = either("text or a message", text=text(), object=_keepable)
-_UNKEPT: dict[str, Check] = {"tools": _refused, "functions": _refused}
-_COMPLETION = shape({"model": text(), "system": _SYSTEM, **_UNKEPT})
-_NEW = shape({"model": text(), "messages": array(_keepable, 0, 1000), "completion": _COMPLETION})
+_PARAMS: dict[str, Check] = dict.fromkeys(("tools", "functions", "audio"), _refused)
+_COMPLETION = shape({"model": text(), "system": _SYSTEM, **_PARAMS})
+_MESSAGES = array(_keepable, 0, 1000)
+_NEW = shape({"model": text(), "messages": _MESSAGES, "completion": _COMPLETION, **_PARAMS})
 _SAY = shape(
-    {"message": either("text or a message", text=text(filled=True), object=_asked), **_UNKEPT},
+    {"message": either("text or a message", text=text(filled=True), object=_asked), **_PARAMS},
     required=("message",),
 )

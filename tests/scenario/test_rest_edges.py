@@ -13,6 +13,7 @@ from fakes.waiting import until
 from scenario.rest_side import ApiUnderTest, api_under_test
 
 from bots.simulators.completions import Options
+from bots.simulators.completions.options import Scripted, ToolCall
 from core.errors import ConfigError
 from core.keys import parse_expiry
 
@@ -136,12 +137,54 @@ async def test_streams_are_refused_where_there_are_none(api: ApiUnderTest, path:
     assert (answer.status, answer.error["param"]) == (400, "stream")
 
 
-async def test_tools_are_refused_in_sessions(api: ApiUnderTest) -> None:
-    """A session keeps words, so a call that it could not keep is not asked for."""
-    tools = [{"type": "function", "function": {"name": "f"}}]
-    answer = await api.post("/v1/sessions", {"completion": {"tools": tools}})
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+CALLS = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+RESULT = {"role": "tool", "content": "x", "tool_call_id": "1"}
 
-    assert (answer.status, answer.error["param"]) == (400, "completion.tools")
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("", {"completion": {"tools": TOOLS}}, "completion.tools"),
+        ("", {"tools": TOOLS}, "tools"),
+        ("", {"completion": {"functions": [{"name": "f"}]}}, "completion.functions"),
+        ("", {"messages": [{"role": "assistant", "content": "x", "tool_calls": CALLS}]},
+         "messages[0].tool_calls"),
+        ("", {"messages": [{"role": "assistant", "tool_calls": CALLS}]}, "messages[0].tool_calls"),
+        ("", {"messages": [{"role": "assistant", "refusal": "No."}]}, "messages[0].refusal"),
+        ("", {"messages": [RESULT]}, "messages[0].role"),
+        ("/s/messages", {"message": "x", "tools": TOOLS}, "tools"),
+        ("/s/messages", {"message": "x", "audio": {"voice": "a", "format": "wav"}}, "audio"),
+        ("/s/messages", {"message": RESULT}, "message.role"),
+    ],
+)  # fmt: skip
+async def test_what_a_session_can_not_keep(
+    api: ApiUnderTest, path: str, body: Any, param: str
+) -> None:
+    """400 that names the field, before the model is asked: nothing gets lost in silence."""
+    await api.post("/v1/chat/sessions/s", {})
+    answer = await api.post(f"/v1/chat/sessions{path}", body)
+
+    assert (answer.status, answer.error["param"]) == (400, param), answer.body
+    assert len((await api.get("/conversations")).body) == 1
+    assert api.asked() == []
+
+
+async def test_a_call_of_a_tool_that_nobody_offered(tmp_path: Path) -> None:
+    """502, and no empty answer in the session; beside a text the text is the answer."""
+    script = (
+        Scripted(tool_calls=(ToolCall("f"),)),
+        Scripted("Done.", tool_calls=(ToolCall("f"),)),
+    )
+    async with api_under_test(tmp_path / "a.db", options=Options("script", script)) as api:
+        await api.post("/v1/chat/sessions/s", {})
+        first = await api.post("/v1/chat/sessions/s/messages", {"message": "x"})
+        second = await api.post("/v1/chat/sessions/s/messages", {"message": "y"})
+        kept = (await api.get("/v1/chat/sessions/s")).body["messages"]
+
+    assert (first.status, first.error["code"]) == (502, "bad_upstream")
+    assert second.body["message"]["content"] == "Done."
+    assert [each["content"] for each in kept] == ["y", "Done."]
 
 
 async def test_engines_say_by_what_they_are_served(api: ApiUnderTest) -> None:
