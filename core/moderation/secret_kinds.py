@@ -67,6 +67,9 @@ def is_password(secret: str) -> bool:
 
 _W = "[A-Za-z0-9_-]"
 _A = "[A-Za-z0-9]"
+_START = "(?:^|[^A-Za-z0-9_-])"
+"""Before what may begin with anything and is counted: `\\b` would let a text of dashes begin it at
+every second character, and RE2 would keep a state for each of the ways to have done so."""
 _ASSIGNED = r"""["'`]?\s{0,3}(?:=>|:=|=|:)\s{0,3}["'`]?"""
 
 KINDS: tuple[Kind, ...] = (
@@ -180,9 +183,11 @@ KINDS: tuple[Kind, ...] = (
         is_random,
     ),
     Kind(
-        "Discord token", rf"\b[MNO][A-Za-z0-9]{_W}{{21,27}}\.{_W}{{6,7}}\.{_W}{{27,45}}", is_random
+        "Discord token",
+        rf"{_START}([MNO]{_A}{_W}{{21,27}}\.{_W}{{6,7}}\.{_W}{{27,45}})",
+        is_random,
     ),
-    Kind("Discord token", rf"\b{_W}{{23,28}}\.{_W}{{6,7}}\.{_W}{{27,45}}", is_dense),
+    Kind("Discord token", rf"{_START}({_W}{{23,28}}\.{_W}{{6,7}}\.{_W}{{27,45}})", is_dense),
     Kind("Discord token", rf"\bmfa\.{_W}{{60,}}", is_random),
     Kind(
         "Discord webhook",
@@ -232,8 +237,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("private key", r"\bAGE-SECRET-KEY-1[A-Z0-9]{50,}"),
     Kind(
         "password in an address",
-        r"(?i)\b[a-z][a-z0-9+.-]{1,30}://"
-        r"[^\s:@/'\"<>]{0,80}:([^\s@/'\"<>]{4,200})@[a-z0-9\[_]",
+        r"(?i)[a-z0-9+.-]://[^\s:@/'\"<>]{0,80}:([^\s@/'\"<>]{4,200})@[a-z0-9\[_]",
         is_password,
     ),
 )
