@@ -17,7 +17,7 @@ from core.moderation.layers import Do
 from core.moderation.raids import Group, Likenesses, Where, Words, is_alike, skeleton
 
 MAX_PEOPLE = 10_000
-"""Active people of a workspace; the ones who were quiet for longest are forgotten first."""
+"""Active people of a workspace; of more, a tenth that was quiet for longest is forgotten."""
 MAX_POSTS = 5
 """Messages of one person that are remembered with what they say, where no rule wants more."""
 MAX_RAIDS = 16
@@ -164,9 +164,8 @@ class Conduct:
         settings, place = self._settings, event.place
         key = place.platform, place.workspace
         workspace = self._workspaces.get(key) or self._workspace(place, now)
-        people, author = workspace.people, event.author.id
-        person = people.pop(author, None) or self._meet(workspace, now)
-        people[author] = person  # at the end: the quiet ones stand in front
+        author = event.author.id
+        person = workspace.people.get(author) or self._meet(workspace, author, now)
         if self._counts:
             return self._counted(event.id, place.channel, now, person)
         post = _Post(event, text, now, is_read=self._reads)
@@ -310,16 +309,18 @@ class Conduct:
             found = self._workspaces[key] = _Workspace(self._settings, now)
         return found
 
-    def _meet(self, workspace: _Workspace, now: float) -> _Person:
+    def _meet(self, workspace: _Workspace, author: str, now: float) -> _Person:
         people, limit = workspace.people, now - self._horizon
+        quiet: list[str] = []
         if now - workspace.swept > 60 + self._horizon:
             quiet = [who for who, each in people.items() if each.seen < limit]
-            for who in quiet:
-                del people[who]
             workspace.swept = now
-        if len(people) >= MAX_PEOPLE:
-            del people[next(iter(people))]
-        return _Person()
+        elif len(people) >= MAX_PEOPLE:
+            quiet = sorted(people, key=lambda who: people[who].seen)[: MAX_PEOPLE // 10]
+        for who in quiet:
+            del people[who]
+        person = people[author] = _Person()
+        return person
 
 
 def _hit(

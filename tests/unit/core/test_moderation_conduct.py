@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from core.messages import Attachment, Author, ConversationId, Edited, Joined, Message, Place
-from core.moderation.conduct import Conduct, ConductHit
+from core.moderation.conduct import MAX_PEOPLE, Conduct, ConductHit
 from core.moderation.conduct_settings import (
     ConductSettings,
     Duplicate,
@@ -111,6 +111,21 @@ def test_all_of_a_flood_is_to_be_cleaned_up(settings: ConductSettings) -> None:
     ]
     assert [hit.rule for hit in found[8]] == ["conduct.flood"]
     assert room.say("word", id="m9", after=0.1) == []
+
+
+def test_of_too_many_people_the_quiet_ones_are_forgotten() -> None:
+    """Whoever wrote lately still counts, and whoever did not begins anew."""
+    room = Room(ConductSettings(flood=Flood(seconds=3600)))
+    for _ in range(7):
+        room.say("quiet", "quiet", after=0.001)
+    for person in range(MAX_PEOPLE - 1):
+        room.say("once", f"p{person}", after=0.001)
+    for _ in range(6):
+        room.say("busy", "p9000", after=0.001)
+    room.say("one more", "new", after=0.001)
+
+    assert rules(room.say("busy", "p9000", after=0.001)) == ["conduct.flood"]
+    assert rules(room.say("quiet", "quiet", after=0.001)) == []
 
 
 def test_a_message_that_comes_twice_counts_once() -> None:
