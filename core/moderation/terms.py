@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from core.moderation.coarse import has_letters
 from core.moderation.folding import fold, is_word
-from core.moderation.matcher import Matcher
+from core.moderation.matcher import BOTH, Matcher
 from core.moderation.sighting import Sighting
 
 MAX_TERM = 200
@@ -39,8 +39,6 @@ class Term(NamedTuple):
 
 def parse_term(written: str) -> Term:
     """Read the asterisks; raises ValueError with the reason for a term that can't be used."""
-    if written.isalnum() and written.isascii() and len(written) <= MAX_TERM:
-        return Term(written if written.islower() else written.lower(), left=True, right=True)
     body = written.strip()
     open_left, open_right = body.startswith("*"), body.endswith("*") and len(body) > 1
     inner = body[1 if open_left else 0 : -1 if open_right else None]
@@ -74,10 +72,14 @@ class TermList:
 
     def add(self, rule: int, written: str) -> None:
         """Parse one; raises as `parse_term` does."""
-        core, left, right = parse_term(written)
+        if written.isalnum() and written.isascii() and len(written) <= MAX_TERM:
+            core, flags = written if written.islower() else written.lower(), BOTH
+        else:
+            core, left, right = parse_term(written)
+            flags = left + 2 * right
         self.cores.append(core)
         self.rules.append(rule)
-        self.flags.append(left + 2 * right)
+        self.flags.append(flags)
 
 
 class Terms:
@@ -95,7 +97,9 @@ class Terms:
         self._flags = bytes(given.flags)
         numbers = range(len(self.cores))
         rules, cores = self.rules, self.cores
-        exact = [n for n in numbers if rules[n] in strict or not has_letters(cores[n])]
+        exact = [n for n in numbers if not cores[n].isascii() and not has_letters(cores[n])]
+        if strict:
+            exact = sorted({*exact, *(n for n in numbers if rules[n] in strict)})
         self._exact = TermIndex(self.cores, self._flags, exact) if exact else None
         known = set(exact)
         loose = [n for n in numbers if n not in known] if exact else numbers
