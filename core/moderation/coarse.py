@@ -18,17 +18,16 @@ _FIGURES = {
     "9": "g", "@": "a", "$": "s", "!": "i", "|": "i", "+": "t", "(": "c", "<": "c", "[": "c",
     "{": "c",
 }  # fmt: skip
-_CLASSES = str.maketrans(_SAME | _FIGURES)
+_PAIRS = str.maketrans(_SAME | _FIGURES)
+_LONE = "surrogatepass"
 WITHOUT_SIGNS = dict.fromkeys(map(ord, "@$!|+(<[{"), " ")
-ASCII_CLASSES = bytes(ord(chr(code).translate(_CLASSES)) for code in range(128)) + bytes(128)
-"""The same for ASCII in bytes, which is what most texts are."""
+CLASSES = bytes(ord(chr(code).translate(_PAIRS)) for code in range(128)) + bytes(range(128, 256))
+"""For bytes in UTF-8, which is several times as fast as translating a text that is not ASCII."""
 
 
 def classes(folded: str) -> str:
     """The text with all letters and figures that may stand for each other as one."""
-    if folded.isascii():
-        return folded.encode().translate(ASCII_CLASSES).decode()
-    return folded.translate(_CLASSES)
+    return folded.encode(errors=_LONE).translate(CLASSES).decode(errors=_LONE)
 
 
 def _first(match: re.Match[str]) -> str:
@@ -42,7 +41,7 @@ class Squeezed:
 
     def __init__(self, coarse: str) -> None:
         self._coarse = coarse
-        self._letters = "".join(filter(str.isalnum, coarse))
+        self._letters = _letters(coarse)
         self.units = _RUN.sub(_first, self._letters)
         self._at: list[int] = []
         self._heads: list[int] = []
@@ -50,7 +49,12 @@ class Squeezed:
     def trace(self) -> None:
         """Work the way back out; asked for once something was found, which is seldom."""
         coarse, letters = self._coarse, self._letters
-        self._at = list(compress(range(len(coarse)), map(str.isalnum, coarse)))
+        are_letters = (
+            coarse.encode().translate(_ARE_LETTERS)
+            if coarse.isascii()
+            else map(str.isalnum, coarse)
+        )
+        self._at = list(compress(range(len(coarse)), are_letters))
         heads = [0] if letters else []
         heads += compress(range(1, len(letters)), map(ne, letters, letters[1:]))
         heads.append(len(letters))
@@ -83,6 +87,16 @@ class Squeezed:
 
     def _run(self, unit: int) -> list[int]:
         return self._at[self._heads[unit] : self._heads[unit + 1]]
+
+
+_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum())
+_ARE_LETTERS = bytes(code < 128 and chr(code).isalnum() for code in range(256))
+
+
+def _letters(coarse: str) -> str:
+    if coarse.isascii():
+        return coarse.encode().translate(None, _NO_LETTERS).decode()
+    return "".join(filter(str.isalnum, coarse))
 
 
 _SEPARATOR = re.compile(r"[^\w\n]|_")

@@ -19,13 +19,13 @@ from core.moderation.verdicts import Found
 
 MAX_FINDS = 100
 """Finds of one rule in one text; the last one then spans the rest of the text."""
-MAX_HOSTS = 1500
+MAX_HOSTS = 1000
 """Hosts in one text after which only those that rules name are looked for."""
 
 _WRITTEN = re.compile(r"(?:[^\s/]+?://)?(?:\*\.)?([^\s/:@]+)(?::\d+)?(/\S*)?")
-# begun at a dot, since there are few of them, and possessive: no text makes these slow
-_ASCII = re.compile(r"(?<=[A-Za-z0-9-])(?:\.[A-Za-z0-9-]++)++")
-_ANY = re.compile(r"(?<=[^\W_]|-)(?:\.(?:[^\W_]|-)++)++")
+# begun where a word begins, and possessive: no text makes these slow
+_ASCII = re.compile(r"(?<![A-Za-z0-9-])[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++")
+_ANY = re.compile(r"(?<![^\W_])(?<!-)(?:[^\W_]++|-)++(?:\.(?:[^\W_]++|-)++)++")
 _LONE = re.compile(r"(?<=//)[A-Za-z0-9-]++(?![.\w@-])")
 _DOTTED = re.compile(r"\.[^\s.]|\s\.\s")
 _DOT_LIKE = frozenset("。．｡․")
@@ -109,13 +109,17 @@ class DomainSet:
         *,
         only_named: bool = False,
     ) -> Iterator[tuple[Reading, int, int, int]]:
-        text = reading.text
-        for count, (start, end, labels) in enumerate(_hosts(text)):
+        text, endings = reading.text, {name.rpartition(".")[2] for name in owners}
+        for count, (start, end) in enumerate(_hosts(text)):
             if len(done) == len(self._allowed):
                 return
+            is_crowd = not self._wholes or count > MAX_HOSTS or done.issuperset(self._wholes)
+            if is_crowd and _unicode(text[text.rindex(".", start, end) + 1 : end]) not in endings:
+                continue
+            labels = _labels(text[start:end])
             for rule in self._named(labels, owners):
                 yield reading, start, end, rule
-            if not self._wholes or count > MAX_HOSTS or done.issuperset(self._wholes):
+            if is_crowd:
                 continue
             invite = invitation(text, start, end, labels) if self._invites else None
             if invite is not None:
@@ -141,8 +145,8 @@ class DomainSet:
 
     def _inside(self, reading: Reading) -> Iterator[tuple[Reading, int, int, int]]:
         """Between spaces nobody knows where an address begins: any labels may be one."""
-        for begin, _, labels in _hosts(reading.text):
-            starts = [begin]
+        for begin, end in _hosts(reading.text):
+            labels, starts = _labels(reading.text[begin:end]), [begin]
             for label in labels:
                 starts.append(starts[-1] + len(label) + 1)
             for count in self._sizes:
@@ -202,40 +206,33 @@ def looks_like_domain(written: str) -> bool:
         return False
 
 
-def _hosts(text: str) -> Iterator[tuple[int, int, list[str]]]:
-    """Start, end and labels of all that is written with dots between its words."""
-    for start, end in _dotted(text, _ASCII):
-        before = text[start - 1] if start else ""
-        # the rest of a word with letters like these is no address; other scripts may touch one
-        if not ("\x7f" < before < "\u0530" and before.isalpha()):
-            yield start, end, _labels(text[start:end])
-    if not text.isascii():
-        for start, end in _dotted(text, _ANY):
-            if not (name := text[start:end]).isascii():
-                yield start, end, _labels(name)
-
-
-def _dotted(text: str, rest: re.Pattern[str]) -> Iterator[tuple[int, int]]:
-    """Where the words are that have what `rest` finds: dots and further words."""
-    only_ascii, last = rest is _ASCII, 0
-    for match in rest.finditer(text):
-        start = match.start()
-        while start > last:
-            each = text[start - 1]
-            if each != "-" and not (each.isalnum() and (each < "\x80" or not only_ascii)):
-                break
-            start -= 1
-        last = match.end()
-        yield start, last
+def _hosts(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of all that is written with dots between its words."""
+    if "." not in text:
+        return
+    if text.isascii():
+        yield from map(re.Match.span, _ASCII.finditer(text))
+        return
+    for match in _ANY.finditer(text):
+        start, name = match.start(), match[0]
+        if name.isascii():
+            yield match.span()
+            continue
+        for part in _ASCII.finditer(name):
+            before = name[part.start() - 1 : part.start()]
+            # the rest of a word with letters like these is no address; other scripts may touch one
+            if before >= "\u0530" or not before.isalpha():
+                yield start + part.start(), start + part.end()
+        yield match.span()
 
 
 def _labels(name: str) -> list[str]:
-    lower = name.lower()
-    labels = lower.split(".")
-    return [_unicode(label) for label in labels] if "xn--" in lower else labels
+    labels = name.lower().split(".")
+    return [_unicode(label) for label in labels] if "xn--" in name.lower() else labels
 
 
 def _unicode(label: str) -> str:
+    label = label.lower()
     if not label.startswith("xn--"):
         return label
     try:
@@ -309,6 +306,7 @@ def has_link(text: str) -> bool:
     if not _may_hold_link(text):
         return False
     plain = Reading(text).plain().text
-    return any(_is_link(plain, start, end, labels) for start, end, labels in _hosts(plain)) or (
+    hosts = ((start, end, _labels(plain[start:end])) for start, end in _hosts(plain))
+    return any(_is_link(plain, *host) for host in hosts) or (
         "//" in plain and _LONE.search(plain) is not None
     )

@@ -11,22 +11,16 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from core.moderation.candidates import disguise_of, is_plain, is_set_off
-from core.moderation.coarse import (
-    ASCII_CLASSES,
-    WITHOUT_SIGNS,
-    Squeezed,
-    classes,
-    patterns_of,
-)
+from core.moderation.coarse import CLASSES, WITHOUT_SIGNS, Squeezed, classes, patterns_of
 from core.moderation.fold_table import GONE, tables
 from core.moderation.folding import encodable, is_word
 from core.moderation.masks import MaskIndex
+from core.moderation.notes import CROWD, Notes
 from core.moderation.peeling import (
     PUNCTUATION,
     has_layers,
     is_torn,
     joined,
-    may_be_layered,
     peeled,
 )
 from core.moderation.reading import Reading, reread
@@ -52,6 +46,7 @@ from core.moderation.views import (
     hinted,
     hints,
     is_inert,
+    is_layered,
     kinds,
     other_ways,
     straight,
@@ -67,44 +62,10 @@ BOTH = 3
 """A term that asks for the edge of a word at either end."""
 ASCII_WORD = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789")
 FULL = (0,)
-LONG = 2000
+LONG = 1800
 """Characters of a text, or of the parts of a longer one that hint at it, that are read anew."""
-BUDGET = 12_000
-"""Characters that are read anew in all ways together; what is beyond them would be a siege."""
-MANY = 800
+MANY = 300
 """Candidates in one reading that are looked at."""
-CROWD = 600
-"""Sightings in one text after which it is clear enough."""
-
-
-class Notes(dict[tuple[int, int, int], str]):
-    """Where in the original which term was found, and in which view."""
-
-    __slots__ = ("_left",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._left = BUDGET
-
-    def may_read(self, reading: Reading) -> bool:
-        """Whether the text may be read once more; counts it."""
-        self._left -= len(reading.text) + 50  # none is for nothing
-        return self._left >= 0 and len(self) < CROWD
-
-    def branch(self) -> Notes:
-        """Notes on a text that this one was read as, with what is left to read."""
-        found = Notes()
-        found._left = self._left
-        return found
-
-    def rejoin(self, branch: Notes) -> None:
-        """What was read for the branch was read for all."""
-        self._left = branch._left
-
-    def note(self, key: tuple[int, int, int], name: str) -> None:
-        """Of several views of the same term at the same place, the plainest stays."""
-        if not name or key not in self:
-            self[key] = name
 
 
 NOTHING: tuple[Sighting, ...] = ()
@@ -171,7 +132,7 @@ class Matcher:
             plain = text if QUOTED.isdisjoint(beyond) else straight(text)
             data = plain.encode("ascii", "replace").lower()
             torn = not PUNCTUATION.issuperset(beyond) and is_torn(text)
-        matches = self._scan(data.translate(ASCII_CLASSES).decode(), True)
+        matches = self._scan(data.translate(CLASSES).decode(), True)
         candidates = self._candidates(data, matches) if matches else matches
         seen = self._hinted_ascii(data) if len(data) <= LONG else FULL
         if seen and seen is not FULL and b"://" in data:
@@ -202,12 +163,12 @@ class Matcher:
     def _found_in_scripts(self, text: str, beyond: Sequence[str]) -> Sequence[Sighting]:
         # what characters there are tells as much as the text, and is shorter
         odd = "".join(set(beyond)) if len(text) <= LONG else text
-        is_layered = has_layers(odd)
-        if not is_layered and odd is not text and self._is_innocent(text, odd):
+        has_more = has_layers(odd)
+        if not has_more and len(text) <= LONG and self._is_innocent(text, odd):
             return NOTHING
         found = Notes()
         of = self._all_scripts(Reading(text, encodable(text)), "", found)
-        if is_layered or not LAYERED.isdisjoint(of):
+        if has_more or not LAYERED.isdisjoint(of):
             self._peel(text, found)
         return [Sighting(*key, view) for key, view in found.items()] if found else NOTHING
 
@@ -232,7 +193,7 @@ class Matcher:
         """What is below layers of disguise may be of all scripts: each text is read by itself."""
         whole = Reading(text, text)
         if len(text) > LONG:
-            whole = excerpt(whole, may_be_layered, LONG // 2)
+            whole = excerpt(whole, is_layered, LONG // 2)
         for name, plain in peeled(whole):
             if not found.may_read(plain):
                 return
@@ -340,7 +301,7 @@ class Matcher:
     def _weigh_all(
         self, reading: Reading, name: str, found: Notes, candidates: list[Match]
     ) -> None:
-        cores, text = self._cores, reading.text
+        cores = self._cores
         for count, (pattern, start, end) in enumerate(candidates):
             if len(found) >= CROWD:
                 # what comes after is one hit that spans the rest
@@ -351,7 +312,7 @@ class Matcher:
             owner = self._owners[pattern]
             for term in (owner,) if isinstance(owner, int) else owner:
                 # in a siege, what is spelled plainly is still found
-                if count < MANY or text[start:end] == cores[term]:
+                if count < MANY or reading.is_spelled(start, end, cores[term]):
                     self._weighed(term, reading, start, end, name, found)
 
     def _squeezed(self, reading: Reading, name: str, found: Notes, *, signs: bool = True) -> None:

@@ -6,7 +6,7 @@ RE2's `\\b`, `\\w` and `\\d` know ASCII only; letters of all scripts are `\\pL`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -43,7 +43,7 @@ def compile_pattern(written: str, *, case_sensitive: bool = False) -> Any:
 class PatternSet:
     """All expressions of all rules; `rules[i]` is the number of the rule that owns the i-th."""
 
-    __slots__ = ("_match", "_patterns", "_rules", "_set")
+    __slots__ = ("_patterns", "_rules", "_set", "match")
 
     def __init__(self, owned: Sequence[tuple[int, Any]]) -> None:
         self._rules = [rule for rule, _ in owned]
@@ -51,7 +51,8 @@ class PatternSet:
         self._set = build_set(
             [(pattern.pattern, pattern.options.case_sensitive) for pattern in self._patterns]
         )
-        self._match = self._set._set.Match  # noqa: SLF001  # spares a wrapper
+        self.match: Callable[[bytes], Sequence[int]] = self._set._set.Match  # noqa: SLF001
+        """The indexes of the expressions that a text in UTF-8 holds, without a wrapper."""
 
     def serves(self, rules: Collection[int]) -> bool:
         """Whether one of these rules has an expression here."""
@@ -59,18 +60,11 @@ class PatternSet:
 
     def find(self, text: str) -> Iterator[Found]:
         """Start, end and rule of every match; those of one expression don't overlap."""
-        return iter(self.found(text))
+        text = encodable(text)
+        return self.spans(text, self.match(text.encode()))
 
-    def found(self, text: str) -> Sequence[Found]:
-        """As `find`, at once: most texts have no match, and are told so without any ado."""
-        try:
-            indexes = self._match(text.encode())
-        except UnicodeEncodeError:
-            text = encodable(text)
-            indexes = self._match(text.encode())
-        return list(self._all_spans(text, indexes)) if indexes else ()
-
-    def _all_spans(self, text: str, indexes: Sequence[int]) -> Iterator[Found]:
+    def spans(self, text: str, indexes: Sequence[int]) -> Iterator[Found]:
+        """As `find`, of the expressions with these indexes, which `match` gave for the text."""
         for index in indexes:
             if index < len(self._rules):
                 matches = list(islice(self._spans(index, text, 0), MAX_MATCHES))

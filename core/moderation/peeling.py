@@ -65,14 +65,9 @@ def has_layers(text: str) -> bool:
     return _layers().search(text) is not None
 
 
-def may_be_layered(text: str) -> bool:
-    """Whether something of the text is a layer, or may be."""
-    return (
-        CODE.search(text) is not None
-        or _MARKED.search(text) is not None
-        or _SPACED.search(text) is not None
-        or (not text.isascii() and has_layers(text))
-    )
+def is_spaced(text: str) -> bool:
+    """Whether single characters stand evenly apart somewhere."""
+    return _SPACED.search(text) is not None
 
 
 def peeled(whole: Reading) -> Iterator[tuple[str, Reading]]:

@@ -9,6 +9,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import chain, repeat
 from re import Match, Pattern
 from typing import TypeAlias
 
@@ -16,6 +17,9 @@ from core.moderation.fold_table import GONE, Table, any_of, tables
 
 Kept: TypeAlias = tuple[int, int]
 """The part of a match that stays: where it begins and ends in the text."""
+
+MANY = 8000
+"""Characters more than were written, from which on a text is gone through one by one."""
 
 
 class Reading:
@@ -52,6 +56,12 @@ class Reading:
         start = self.starts[index]
         return self.source[start : start + 1 if self.ends is None else self.ends[index]]
 
+    def is_spelled(self, start: int, end: int, core: str) -> bool:
+        """Whether the source has the very letters there, whatever their case."""
+        if self.text[start:end] != core:
+            return False
+        return self.source[slice(*self.span(start, end))].casefold() == core
+
     def index(self, start: int) -> int:
         """The first character that was read off the source's `start` or what follows."""
         return start if self.starts is None else bisect_left(self.starts, start)
@@ -60,15 +70,8 @@ class Reading:
 def read(source: str, table: Table) -> Reading:
     """Each character as the table has it; what is not seen is left out."""
     text = source.translate(table)
-    starts: list[int] | None = None
-    if len(text) != len(source):
-        starts, at = [], 0
-        for match in _longer().finditer(source):
-            here = match.start()
-            starts += range(at, here)
-            starts += [here] * len(table.get(ord(match[0]), match[0]))
-            at = here + 1
-        starts += range(at, len(source))
+    more = len(text) - len(source)
+    starts = _starts(source, table, more) if more else None
     if GONE not in text:
         return Reading(source, text, starts)
     pieces = text.split(GONE)
@@ -79,6 +82,22 @@ def read(source: str, table: Table) -> Reading:
         kept += origin[at : at + len(piece)]
         at += len(piece) + 1
     return Reading(source, "".join(pieces), kept)
+
+
+def _starts(source: str, table: Table, more: int) -> list[int]:
+    """For each character that the table gives, `more` in all, where it was read off."""
+    if more > MANY:
+        widths = map(len, map(table.get, map(ord, source), source))
+        return list(chain.from_iterable(map(repeat, range(len(source)), widths)))
+    starts: list[int] = []
+    at = 0
+    for match in _longer().finditer(source):
+        here = match.start()
+        starts += range(at, here)
+        starts += [here] * len(table.get(ord(match[0]), match[0]))
+        at = here + 1
+    starts += range(at, len(source))
+    return starts
 
 
 @cache

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from core.errors import ConfigError
 from core.moderation.finders import Finder, build_finders
+from core.moderation.folding import encodable
 from core.moderation.patterns import PatternError, PatternSet, compile_pattern
 from core.moderation.specs import RuleSpec
 from core.moderation.terms import TermList, Terms
@@ -45,7 +46,7 @@ class LocalRules:
         self.terms = terms
         self._find = terms.finder if terms is not None else None
         self.patterns = patterns
-        self._match = patterns.found if patterns is not None else None
+        self._match = patterns.match if patterns is not None else None
         self.finders = finders
         self.allowed = allowed
         self.clean = ALLOWED
@@ -84,9 +85,12 @@ class LocalRules:
     def check(self, text: str) -> Verdict:
         """Judge a whole text."""
         find, match, finders = self._find, self._match, self.finders
+        try:
+            indexes = match(text.encode()) if match is not None else ()
+        except UnicodeEncodeError:
+            return self.check(encodable(text))
         sightings = find(text) if find is not None else ()
-        matches = match(text) if match is not None else ()
-        if not (sightings or matches or finders):
+        if not (sightings or indexes or finders):
             return self.clean
         views: dict[Found, str] = {}
         rules = self.terms.rules if self.terms is not None else ()
@@ -94,7 +98,9 @@ class LocalRules:
             key = start, end, rules[term]
             if not view or key not in views:
                 views[key] = view
-        found: Collection[Found] = {*views, *matches} if matches else views
+        found: Collection[Found] = views
+        if indexes and self.patterns is not None:
+            found = {*views, *self.patterns.spans(text, indexes)}
         for finder in finders:
             found = {*found, *finder.find(text)}
         if not found:

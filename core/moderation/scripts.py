@@ -44,14 +44,18 @@ def scripts(text: str) -> Counter[str]:
 
 def is_foreign(written: str, source: str) -> bool:
     """Whether it is a word of another script in a text of that script, whose letters look Latin."""
-    own = scripts(written)
-    if len(own) != 1:
-        return False
-    name = next(iter(own))
+    name, count = _only_script(written)
     if name in ("", "latin"):
         return False
     around, mixed = _surroundings(source)
-    return around[name] - own[name] >= max(2, around["latin"]) and name not in mixed
+    return around[name] - count >= max(2, around["latin"]) and name not in mixed
+
+
+@lru_cache(maxsize=256)
+def _only_script(written: str) -> tuple[str, int]:
+    """The one script of its letters, and how many they are; an empty one if there are several."""
+    own = scripts(written)
+    return next(iter(own.items())) if len(own) == 1 else ("", 0)
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ import html
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from typing import TypeAlias
 from urllib.parse import unquote
@@ -24,16 +24,18 @@ _ESCAPE = re.compile(
     r"|(?<=\\)(?=[.。．｡․]))",
     re.IGNORECASE,
 )
-_SPOT = re.compile(r"[./\\dD](?:(?<![dD])|[oO][tT]\s)")
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
+_SPOT = re.compile(r"[./\\dD](?:(?<![dD])|[oO][tT]\s)")
 _SPACED = re.compile(r"\s{1,3}(?:dot|\.)\s{1,3}|\s{1,3}\.(?=\w)", re.IGNORECASE)
 
 
 LONG = 4000
 """Characters of a text whose disguised links are all looked for."""
-DISGUISED = 5000
+DISGUISED = 3000
 """Characters around dots and slashes in which they are looked for in a longer one."""
 AROUND = 80
+PIECE = 1000
+"""Characters after which the way back may begin anew."""
 
 _Swap: TypeAlias = tuple[int, int, int, int]
 """Where something else is read than what is written: from and to in either."""
@@ -71,7 +73,7 @@ class Reading:
         if _may_hold_escape(self.text):
             found = Reading(_ESCAPE.sub(_meant, self.text), self, "escapes")
         if not found.text.isascii():
-            found = Reading(found.text.translate(_FORMS), found, "forms")
+            found = Reading(found.text.translate(forms()), found, "forms")
         return found
 
     def doubtful(self) -> Reading:
@@ -131,15 +133,11 @@ class Reading:
                 moved += end - start - 1
             return
         if self._step in ("forms", "looks"):
-            pattern, table = _FOREIGN, _FORMS if self._step == "forms" else _looks()
-        else:
-            pattern, table = (_SPACED if self._step == "spaces" else _ESCAPE), None
-        for match in pattern.finditer(source):
+            yield from _widened(source, forms() if self._step == "forms" else _looks())
+            return
+        for match in (_SPACED if self._step == "spaces" else _ESCAPE).finditer(source):
             start, end = match.span()
-            if table is not None:
-                count = len(match[0].translate(table))
-            else:
-                count = 1 if self._step == "spaces" else len(_meant(match))
+            count = 1 if self._step == "spaces" else len(_meant(match))
             if count == 1 == end - start:
                 continue
             low = start - moved
@@ -162,26 +160,43 @@ def _decoded(code: str) -> str:
     return unquote(code, errors="replace") if code[0] == "%" else html.unescape(code)
 
 
-class _Forms(dict[int, str]):
-    """Filled as characters come; bounded, since there are a million of them."""
-
-    def __missing__(self, code: int) -> str:
-        if len(self) > 32_768:
-            self.clear()
-        character = chr(code)
-        if code < 128:
-            read = character
-        elif character in "。．｡․":
-            read = "."
-        elif unicodedata.category(character) in ("Cf", "Mn", "Me"):
-            read = ""
-        else:
-            read = unicodedata.normalize("NFKC", character)
-        self[code] = read
-        return read
+# the parts of Unicode in which something is unseen, or a form of something else
+_FORMED = ((0x80, 0x3400), (0xA640, 0xAC00), (0xF900, 0x12000), (0x13430, 0x13460),
+           (0x16A00, 0x17000), (0x1BC00, 0x1FC00), (0x2F800, 0x2FA20),
+           (0xE0000, 0xE01F0))  # fmt: skip
 
 
-_FORMS = _Forms()
+@cache
+def forms() -> dict[int, str]:
+    """Full stops as dots, what is not seen as nothing, forms of letters as letters."""
+    found: dict[int, str] = {}
+    for low, high in _FORMED:
+        for code in range(low, high):
+            character = chr(code)
+            if unicodedata.category(character) in ("Cf", "Mn", "Me"):
+                found[code] = ""
+            elif not unicodedata.is_normalized("NFKC", character):
+                found[code] = unicodedata.normalize("NFKC", character)
+    return found | dict.fromkeys(map(ord, "。．｡․"), ".")
+
+
+def _widened(source: str, table: Mapping[int, str]) -> Iterator[_Swap]:
+    """What the table reads as none or several, and where each piece begins anew.
+
+    Who asks where one place is need not go on to the end.
+    """
+    moved = 0
+    for at in range(0, len(source), PIECE):
+        yield at - moved, at - moved, at, at
+        piece = source[at : at + PIECE]
+        if piece.isascii():
+            continue
+        for match in _FOREIGN.finditer(piece):
+            count = len(table.get(ord(match[0]), " "))
+            if count != 1:
+                start = at + match.start()
+                yield start - moved, start - moved + count, start, start + 1
+                moved += 1 - count
 
 
 @cache

@@ -11,7 +11,14 @@ from functools import cache
 from typing import NamedTuple
 
 from core.moderation.fold_table import TURNED_HINT, UPSIDE_DOWN, any_of, tables
-from core.moderation.peeling import MAX_DECODINGS, backwards, uncoded, without_markup
+from core.moderation.peeling import (
+    MAX_DECODINGS,
+    backwards,
+    has_layers,
+    is_spaced,
+    uncoded,
+    without_markup,
+)
 from core.moderation.reading import Reading, reordered, reread, rewrite
 
 PIECE = 200
@@ -113,6 +120,16 @@ def hints(folded: bytes) -> frozenset[int]:
 def kinds(found: Sequence[int]) -> frozenset[int]:
     """What the hints with these numbers hint at."""
     return frozenset([_HINTS[index][0] for index in found]) if found else NONE
+
+
+def is_layered(part: str) -> bool:
+    """Whether something of the part of a text is a layer, or may be."""
+    seen = hints(part.lower().encode(errors="replace"))
+    return (
+        CODED in seen
+        or (SPLIT in seen and is_spaced(part))
+        or (not part.isascii() and has_layers(part))
+    )
 
 
 def excerpt(reading: Reading, wanted: Callable[[str], bool], limit: int) -> Reading:

@@ -24,7 +24,7 @@ from core.moderation.conduct_settings import Flood
 from core.moderation.rules import LocalRules, RuleSpec
 
 MESSAGES = 6000
-ROUNDS = 7
+ROUNDS = 21
 T = TypeVar("T")
 WORDS = (
     "the a to and you of is it that for on was my with have this be are not but what so just "
@@ -166,7 +166,11 @@ def sieges() -> None:
     rules = LocalRules.build([RuleSpec("r", terms=tuple(random_terms(1000, Random(2))))])
     pieces = ("b a d w o r d ", "b\u0301\u0302", "b*dw*rd ", "b||a||", "[bad](http://x) ", "%61",
               "&#98;", "&amp;amp;#98;", "pɹoʍ ", "\u202edab\u202c ", "b.a.d.", "a\n")  # fmt: skip
-    costs = {piece: timed(rules.check, (piece * 40_000)[:40_000]) * 1000 for piece in pieces}
+    texts = {piece: (piece * 40_000)[:40_000] for piece in pieces}
+    costs = {
+        piece: min(timed(rules.check, text) for _ in range(5)) * 1000
+        for piece, text in texts.items()
+    }
     worst = max(costs, key=costs.__getitem__)
     print(f"40,000 characters: at most {costs[worst]:.1f} ms ({worst!r})")
 
