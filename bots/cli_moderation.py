@@ -82,22 +82,28 @@ def eval_command(
 
 @app.command()
 def status(config: ConfigFile = None, as_json: Json = False) -> None:
-    """Say which rules, policy and scorers hold, and what is unchecked or undone."""
+    """Say which rules, policy and scorers hold, what is undone, which thresholds are proposed."""
     import json  # noqa: PLC0415
 
-    from bots.moderation.standing import describe, open_work_op, shown  # noqa: PLC0415
+    from bots.moderation import standing, thresholds  # noqa: PLC0415
+    from core.overview import overview_op  # noqa: PLC0415
     from core.storage.reading import open_reader  # noqa: PLC0415
 
     async def run() -> int:
-        settings = load(config, warn=False)
-        found = describe(settings, _book(settings, None))
-        found["database"] = None
+        settings, now = load(config, warn=False), time.time()
+        book = _book(settings, None)
+        found = standing.describe(settings, book) | {"database": None, "decisions": None}
         try:
             async with open_reader(settings.storage.url) as reader:
-                found["database"] = dict(await reader.read(open_work_op(time.time())))
+                overview = await reader.read(overview_op(now - standing.DAY))
         except ConfigError:  # there is none before the first start
             pass
-        typer.echo(json.dumps(found, ensure_ascii=False) if as_json else shown(found))
+        else:
+            found["database"] = standing.work(overview)
+            found["decisions"] = thresholds.describe(
+                overview.decisions, book, settings.moderation.file, now
+            )
+        typer.echo(json.dumps(found, ensure_ascii=False) if as_json else standing.shown(found))
         return 0
 
     execute(run())

@@ -59,6 +59,8 @@ class File(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where in `text` the rules hit."""
     rules: tuple[str, ...] = ()
     scores: dict[str, float] = {}
+    by_rules: tuple[str, ...] = ()
+    """Categories whose score is not a scorer's: a rule's hit counts as 1."""
     decision: str = ""
     reason: str = ""
     context: tuple[Line, ...] = ()
@@ -70,6 +72,11 @@ class File(msgspec.Struct, frozen=True, omit_defaults=True):
     def category(self) -> str:
         """What it is about most of all."""
         return max(self.scores, key=lambda name: self.scores[name], default="")
+
+    @property
+    def scored(self) -> dict[str, float]:
+        """The scores that a scorer gave: all that thresholds are about."""
+        return {name: each for name, each in self.scores.items() if name not in self.by_rules}
 
 
 _decode_file = msgspec.json.Decoder(File).decode
@@ -133,6 +140,7 @@ def file_of(found: Judged, context: Sequence[Line], terms: Terms) -> File:
         spans,
         tuple(dict.fromkeys(hit.rule for hit in verdict.hits)),
         {name: round(score, 3) for name, score in verdict.categories.items() if score >= 0.01},
+        tuple(dict.fromkeys(hit.category for hit in verdict.hits)),
         verdict.decision,
         verdict.reason,
         tuple(context),

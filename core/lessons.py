@@ -7,13 +7,12 @@ and at a start the labels after it are learned again, to the same result.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
 from core.errors import StoreError
 from core.moderation.learner import Learner, Model
-from core.moderation.thresholds import Example
 from core.storage import Op, Row, Store, query
 from core.telemetry import logger
 
@@ -105,22 +104,6 @@ class Lessons:
             learner.changed |= changed
             raise
         self._saved_at = learned
-
-
-async def examples(store: Store) -> list[Example]:
-    """Every label with the scores that its text had got, for proposals. Raises StoreError."""
-    found: list[Example] = []
-    after = 0
-    while rows := await store.read(_labels_op(after)):
-        after = rows[-1]["id"]
-        found.extend(example for row in rows for example in _examples(row))
-    return found
-
-
-def _examples(row: Row) -> Iterator[Example]:
-    scores: dict[str, float] = msgspec.json.decode(row["scores"], type=dict[str, float])
-    if row["category"] in scores:
-        yield Example(row["category"], scores[row["category"]], bool(row["is_violation"]))
 
 
 def _labels_op(after: int) -> Op[list[Row]]:

@@ -188,7 +188,7 @@ def _label_op(case: Case, now: float) -> Op[Label | None]:
         workspace=label.workspace,
         text=label.text,
         category=label.category,
-        scores=msgspec.json.encode(file.scores).decode(),
+        scores=msgspec.json.encode(file.scored).decode(),
         is_violation=int(label.is_violation),
         now=now,
     )

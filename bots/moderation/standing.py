@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
+from bots.moderation import thresholds
 from core.config import Config
 from core.moderation import Book
-from core.storage import Op, Row, query
+from core.overview import Overview
 
 DAY = 86_400.0
 
@@ -52,10 +56,17 @@ def scorers(config: Config) -> list[str]:
     return found
 
 
-def open_work_op(now: float) -> Op[Row]:
-    """What is unchecked and undone, and the last day's verdicts."""
-    rows = yield query("moderation.open_work", since=now - DAY)
-    return rows[0]
+def work(found: Overview) -> dict[str, Any]:
+    """What is unchecked and undone, and the last day's verdicts and actions."""
+    return {
+        "unchecked": found.rechecks,
+        "actions": found.open_actions,
+        "cases": found.waiting,
+        "oldest": [asdict(each) for each in found.oldest],
+        "verdicts": found.verdicts,
+        "against": found.against,
+        "acted": found.actions,
+    }
 
 
 def shown(found: dict[str, Any]) -> str:
@@ -74,13 +85,25 @@ def shown(found: dict[str, Any]) -> str:
         "layers: " + ", ".join(f"{count} {name}" for name, count in found["layers"].items()),
         f"review channels: {len(found['review'])}",
     ]
-    work = found["database"]
-    if work is None:
-        lines.append("database: none yet")
-    else:
-        lines.append(
-            f"unchecked: {work['unchecked']}, open actions: {work['actions']},"
-            f" open cases: {work['cases']}"
+    return "\n".join(
+        [*lines, *_shown_work(found["database"]), *thresholds.shown(found["decisions"])]
+    )
+
+
+def _shown_work(found: dict[str, Any] | None) -> Iterator[str]:
+    if found is None:
+        yield "database: none yet"
+        return
+    yield (
+        f"unchecked: {found['unchecked']}, open actions: {found['actions']},"
+        f" open cases: {found['cases']}"
+    )
+    for case in found["oldest"][:1]:
+        since = datetime.fromtimestamp(case["created_at"], UTC)
+        yield (
+            f"oldest open case: {case['decision']} ({case['reason']}), {case['platform']}"
+            f" {case['workspace']}, since {since:%Y-%m-%d %H:%M} UTC"
         )
-        lines.append(f"last 24 hours: {work['verdicts']} verdicts, {work['against']} not allowed")
-    return "\n".join(lines)
+    yield f"last 24 hours: {found['verdicts']} verdicts, {found['against']} not allowed"
+    for action, states in found["acted"].items():
+        yield f"  {action}: " + ", ".join(f"{count} {name}" for name, count in states.items())

@@ -61,10 +61,5 @@ WHERE platform = :platform AND workspace = :workspace AND channel = :channel
   AND message = :message AND kind = 'delete'
 LIMIT 1
 
--- name: counts
-SELECT (SELECT count(*) FROM cases WHERE state = 'open' OR state = 'appealed') AS waiting,
-       (SELECT count(*) FROM rechecks) AS rechecks,
-       (SELECT count(*) FROM labels) AS labels
-
 -- name: newest_labels
-SELECT category, scores, is_violation FROM labels ORDER BY at DESC LIMIT :most
+SELECT case_id, category, scores, is_violation FROM labels ORDER BY at DESC, id DESC LIMIT :most

@@ -14,10 +14,11 @@ import pytest
 
 from bots.cli_moderation import parse_since
 from bots.moderation.replay import PAGE, replay, summary
-from bots.moderation.standing import open_work_op
+from bots.moderation.standing import work
 from core.errors import ConfigError
 from core.moderation import Book, Source, Verdict
 from core.moderation.verdicts import Hit
+from core.overview import overview_op
 from core.storage import Op, Store, query
 from core.storage.reading import open_reader
 from core.storage.sqlite import SqliteStore
@@ -157,9 +158,12 @@ async def test_a_replay_is_quick(sqlite_store: SqliteStore, tmp_path: Path) -> N
 async def test_open_work_is_counted(store: Store) -> None:
     """Nothing is open in a new database; verdicts of a day count."""
     await store.write(said_op([("x", Verdict("refuse")), ("y", Verdict())]))
-    found = dict(await store.read(open_work_op(NOW + 100)))
+    found = work(await store.read(overview_op(NOW)))
 
-    assert found == {"unchecked": 0, "actions": 0, "cases": 0, "verdicts": 2, "against": 1}
+    assert found == {
+        "unchecked": 0, "actions": 0, "cases": 0, "oldest": [], "verdicts": 2, "against": 1,
+        "acted": {},
+    }  # fmt: skip
 
 
 async def test_a_reader_writes_nothing_and_wants_a_database(
@@ -168,7 +172,7 @@ async def test_a_reader_writes_nothing_and_wants_a_database(
     """It works beside the process that has the lock; a missing file is named."""
     await sqlite_store.write(said_op([("x", Verdict())]))
     async with open_reader(f"sqlite:///{tmp_path / 'talkwarden.db'}") as reader:
-        assert (await reader.read(open_work_op(NOW)))["verdicts"] == 1
+        assert (await reader.read(overview_op(NOW))).verdicts == 1
     with pytest.raises(ConfigError, match="there is no database"):
         async with open_reader(f"sqlite:///{tmp_path / 'gone.db'}"):
             pass

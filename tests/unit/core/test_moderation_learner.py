@@ -13,7 +13,7 @@ from fakes.waiting import until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.lessons import Lessons, examples
+from core.lessons import Lessons
 from core.messages import Place
 from core.moderation import Moderation
 from core.moderation.book import Book
@@ -212,7 +212,6 @@ async def test_what_was_learned_survives_a_restart(store: Store) -> None:
     assert sum(second.learner.models["spam"].seen) == 71
     assert await second.catch_up() == 19
     assert second.learner.models["spam"].dump() == taught(90).models["spam"].dump()
-    assert len(await examples(store)) == 90
 
 
 async def test_a_damaged_model_is_learned_anew(store: Store) -> None:
