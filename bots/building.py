@@ -183,8 +183,15 @@ def _specs(given: ModerationConfig) -> list[RuleSpec]:
             rule.id,
             category=rule.category,
             action=rule.action,
-            terms=(*rule.terms, *((rule.term,) if rule.term else ())),
-            regexes=(rule.regex,) if rule.regex else (),
+            terms=rule.all_terms,
+            regexes=rule.all_regexes,
+            case_sensitive=rule.case_sensitive,
+            file=rule.file,
+            allow=rule.allow,
+            strict_spelling=rule.strict_spelling,
+            domains=rule.domains,
+            invites=rule.invites,
+            secrets=rule.secrets,
         )
         for rule in given.rules
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from core.config_moderation import CATEGORIES, RuleConfig
+from core.config_moderation import CATEGORIES
 from core.config_schema import OPENAI_HOST, Config
 from core.config_tree import Problem, dotted
 from core.config_values import not_among, spelled
@@ -23,6 +23,7 @@ Found: TypeAlias = Iterator[tuple[str, str, str]]
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _ID = re.compile(r"[A-Z0-9]+")
+_FINDS = ("term", "terms", "regex", "regexes", "file", "domains", "invites", "secrets")
 
 
 def problems(config: Config, broken: set[str], file: str) -> list[Problem]:
@@ -119,14 +120,20 @@ def _rules(config: Config) -> Found:
         if rule.id in seen:
             yield f"{key}.id", spelled(rule.id), "another rule has this id"
         seen.add(rule.id)
-        if sum(map(bool, (rule.term, rule.terms, rule.regex))) != 1:
-            yield key, spelled(rule.id), "a rule has exactly one of term, terms and regex"
-        if rule.regex and (message := _not_regex(rule)):
-            yield f"{key}.regex", spelled(rule.regex), message
-    for key in ("file", "word_file"):
-        name = getattr(config.moderation, key)
-        if name and not os.path.isfile(name):  # Path.is_file raises on a name too long for a file
-            yield f"moderation.{key}", spelled(name), "there is no such file"
+        if not any(getattr(rule, name) for name in _FINDS):
+            yield key, spelled(rule.id), f"it looks for nothing: give it {', '.join(_FINDS)}"
+        for name, written in (("regex", (rule.regex,)), ("regexes", rule.regexes)):
+            for regex in written:
+                if regex and (message := _not_regex(regex)):
+                    yield f"{key}.{name}", spelled(regex), message
+        yield from _missing_file(f"{key}.file", rule.file)
+    yield from _missing_file("moderation.file", config.moderation.file)
+    yield from _missing_file("moderation.word_file", config.moderation.word_file)
+
+
+def _missing_file(key: str, name: str) -> Found:
+    if name and not os.path.isfile(name):  # Path.is_file raises on a name too long for a file
+        yield key, spelled(name), "there is no such file"
 
 
 def _thresholds(config: Config) -> Found:
@@ -231,13 +238,13 @@ def _not_base(url: str) -> str:
     return "give the URL up to /v1 only" if is_whole else ""
 
 
-def _not_regex(rule: RuleConfig) -> str:
+def _not_regex(regex: str) -> str:
     import re2  # noqa: PLC0415  # 6 ms that only an operator with such rules pays
 
     options = re2.Options()
     options.log_errors = False
     try:
-        re2.compile(rule.regex, options)
+        re2.compile(regex, options)
     except re2.error as error:
         return f"not a regular expression that RE2 accepts: {error}"
     return ""

@@ -30,7 +30,7 @@ CATEGORIES = (
 
 
 class RuleConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """One local moderation rule: a term, several terms, or a regular expression."""
+    """One local moderation rule; it finds what a `[[rules]]` of the policy file can find."""
 
     id: Annotated[str, msgspec.Meta(min_length=1)]
     """The name that verdicts and logs carry."""
@@ -40,10 +40,36 @@ class RuleConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Several of them."""
     regex: str = ""
     """A regular expression in RE2's syntax."""
+    regexes: tuple[str, ...] = ()
+    """Several of them."""
+    case_sensitive: bool = False
+    """For the regexes."""
+    file: str = ""
+    """A file with one term a line; blank lines and those that begin with `#` are left out."""
+    allow: tuple[str, ...] = ()
+    """Terms that are no hit where they cover all of it; for domains, the ones let through."""
+    strict_spelling: bool = False
+    """Terms are found only as they are spelled, not through evasions."""
+    domains: tuple[str, ...] = ()
+    """Domains with all below them; `*` means all but those in `allow`."""
+    invites: bool = False
+    """Whether links that invite to other servers are hits."""
+    secrets: bool = False
+    """Whether API keys, tokens and passwords are hits; redact keeps them from history and model."""
     category: str = "custom"
     """What it is about, in the vocabulary of the moderators."""
     action: Literal["refuse", "flag", "redact"] = "refuse"
     """What a hit leads to."""
+
+    @property
+    def all_terms(self) -> tuple[str, ...]:
+        """Both ways of writing them."""
+        return (*self.terms, *filter(None, (self.term,)))
+
+    @property
+    def all_regexes(self) -> tuple[str, ...]:
+        """Both ways of writing them."""
+        return (*self.regexes, *filter(None, (self.regex,)))
 
 
 class ModerationConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""One rule as an operator writes it; the shape of a `[[moderation.rules]]` table."""
+"""One rule as an operator writes it; the shape of a `[[rules]]` table of the policy file."""
 
 from __future__ import annotations
 

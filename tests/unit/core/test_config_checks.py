@@ -60,15 +60,17 @@ def test_what_can_not_work_is_refused(environ: dict[str, str], key: str, hint: s
     ("rule", "key"),
     [
         ('id = "a"', "moderation.rules.0"),
-        ('id = "a"\nterm = "x"\nregex = "y"', "moderation.rules.0"),
+        ('id = "a"\nallow = ["x"]\ncategory = "y"', "moderation.rules.0"),
         ('id = "a"\nregex = "(?<=a)b"', "moderation.rules.0.regex"),
+        ('id = "a"\nregexes = ["b", "(?<=a)b"]', "moderation.rules.0.regexes"),
+        ('id = "a"\nfile = "gone.txt"', "moderation.rules.0.file"),
         (
             'id = "a"\nterm = "x"\n[[moderation.rules]]\nid = "a"\nterm = "y"',
             "moderation.rules.1.id",
         ),
     ],
 )
-def test_a_rule_has_a_name_of_its_own_and_one_pattern(rule: str, key: str) -> None:
+def test_a_rule_has_a_name_of_its_own_and_something_to_find(rule: str, key: str) -> None:
     """A rule that could never fire, or not be told from another, stops the start."""
     assert list(rejected(write(f"[[moderation.rules]]\n{rule}\n"))) == [key]
 
