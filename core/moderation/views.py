@@ -198,8 +198,11 @@ def _special() -> re.Pattern[str]:
 
 _RUNS = b"aa|hh|ii|jj|kk|qq|uu|vv|ww(?!w)|xx|yy|([a-z])\\1\\1"
 _WORDS = rb"[a-z0-9]{2,}+(?:[-_.](?:[a-z0-9][-_.])?[a-z0-9]{2,}+)*+"
+_TORN = rb"(?:[a-z0-9_-]+\.)*[a-z0-9]{1,3}(?:[-_][a-z0-9]{1,3})+(?![a-z0-9_-])"
+"""A host with a label of nothing but scraps: words that are torn apart look like that."""
 _ORDINARY = re.compile(
-    rb"(?<![^\s(<])https?://(?:www\.)?(?!\S*?(?:" + _RUNS + rb"))" + _WORDS + rb"(?::\d+)?"
+    rb"(?<![^\s(<])https?://(?:www\.)?(?!" + _TORN + rb")(?!\S*?(?:" + _RUNS + rb"))"
+    + _WORDS + rb"(?::\d+)?"
     rb"(?:/" + _WORDS + rb")*+(?:/[a-z0-9](?:[-_.][a-z0-9])?(?![a-z0-9_.-]))?/?"
     rb"(?:\?[a-z0-9_]+=[a-z0-9_-]*(?:&[a-z0-9_]{2,}=[a-z0-9_]*)*)?(?![^\s)>,.!?]|[.!?,)>]\w)"
 )  # fmt: skip

@@ -307,8 +307,16 @@ def test_a_link_spares_its_text_no_look() -> None:
         assert "bastard" in terms_in(RULES, f"{link} b.a.s.t.a.r.d")
         assert "bastard" in terms_in(RULES, f"b a s t a r d {link} ok")
     for host in ("b-a-s-t-a-r-d.example", "bastard.example", "x.example/b/a/s/t/a/r/d",
-                 "x.example/b%61stard", "x.example?q=b-a-s-t-a-r-d"):  # fmt: skip
+                 "x.example/b%61stard", "x.example?q=b-a-s-t-a-r-d", "ba-st-ard.com",
+                 "www.ba-st-ard.example/how-to", "shop.ba-st-ard.example"):  # fmt: skip
         assert "bastard" in terms_in(RULES, f"see https://{host} now")
+
+
+def test_hosts_with_dashes_are_no_hits() -> None:
+    """What names with short parts come to without their dashes is no term, whole or in part."""
+    for host in ("en-gb.example.com", "to-do.example", "us-east-1.api.example.com", "my-app.io",
+                 "cdn-01.example.net/a-b", "how-to-do-it.example", "bas-tion.example"):  # fmt: skip
+        assert terms_in(RULES, f"see https://{host} now") == set()
 
 
 def test_letters_apart_are_found_behind_any_padding() -> None:
