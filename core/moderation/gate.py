@@ -27,6 +27,8 @@ MAX_TOKEN = 256
 """Characters of an unfinished token that are held; one that is longer comes out at its front."""
 REGEX_CONTEXT = 256
 """Released characters that an expression still sees."""
+CONTEXT = 4
+"""Released characters before a term: fewer would look like letters that stand alone."""
 SCORE_CONTEXT = 500
 """Released characters that the scorer still sees."""
 
@@ -129,7 +131,7 @@ class StreamGate:
         self._held = held[hold:]
         out = held[:hold]
         if out:
-            self._last = encodable(out[-1])
+            self._last = (self._last + encodable(out[-CONTEXT:]))[-CONTEXT:]
             out = self._masked(out)
             self._let_out += hold
         return self._release(out)
