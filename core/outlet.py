@@ -96,6 +96,8 @@ class _Way:
 
     def take(self, length: int) -> str:
         """The next characters that were let out."""
+        if self.texts and len(self.texts[0]) == length:
+            return self.texts.popleft()
         taken: list[str] = []
         while length:
             text = self.texts.popleft()
@@ -120,7 +122,10 @@ class _Held:
 
     @property
     def is_cleared(self) -> bool:
-        return all(way.cleared >= end for way, _, _, end in self.slots)
+        for way, _, _, end in self.slots:  # noqa: SIM110  # a generator costs more than all of it
+            if way.cleared < end:
+                return False
+        return True
 
 
 class Outlet:
@@ -159,11 +164,13 @@ class Outlet:
         if chunk.usage is not None:
             self.usage = chunk.usage
             if not chunk.choices and not self.shows_usage:
-                return list(self._released())
+                return self._released()
         choices = chunk.choices or ()
         for choice in choices:
             if choice.index not in self._choices:
                 self._choices[choice.index] = False
+        if len(choices) == 1 and (text := _only_content(choices[0])):
+            return self._passed(payload, choices[0].index, text)
         held = _Held(payload, [], [])
         for number, choice in enumerate(choices):
             for said in _texts(number, choice):
@@ -174,7 +181,21 @@ class Outlet:
                 self._finish(choice.index)
                 held.ended.append(choice.index)
         self._held.append(held)
-        return list(self._released())
+        return self._released()
+
+    def _passed(self, payload: bytes, choice: int, text: str) -> list[bytes]:
+        """As `feed` of a chunk that is a piece of one text, as most are."""
+        way = self._way(choice, "content")
+        out = way.gate.feed(text)
+        self.length += len(text)
+        way.given += len(text)
+        if out == text and not (self._held or way.texts or self._is_scored):
+            way.cleared += len(text)
+            return [payload]
+        self._let_out(way, out)
+        path: Path = ("choices", 0, "delta", "content")
+        self._held.append(_Held(payload, [(way, path, text, way.given)], []))
+        return self._released()
 
     def _say(self, choice: int, said: _Said, held: _Held) -> None:
         way = self._way(choice, said.name or f"text {len(self._ways)}")
@@ -189,13 +210,13 @@ class Outlet:
         """The model has ended: what was held back. Raises Violation."""
         for index in {index for index, _ in self._ways}:
             self._finish(index)
-        return list(self._released())
+        return self._released()
 
     async def clear(self) -> list[bytes]:
         """What the scorer lets out of what was fed so far. Raises Violation."""
         for way in list(self._ways.values()):
             self._clear(way, await way.gate.clear())
-        return list(self._released())
+        return self._released()
 
     def stopped(self, usage: Mapping[str, Any] | None = None) -> list[bytes]:
         """The last chunks of a reply that moderation has stopped, in the shape of its first one.
@@ -228,7 +249,8 @@ class Outlet:
             way.texts.append(text)
             way.cleared += len(text)
 
-    def _released(self) -> Iterator[bytes]:
+    def _released(self) -> list[bytes]:
+        out: list[bytes] = []
         while self._held and self._held[0].is_cleared:
             held = self._held.popleft()
             for index in held.ended:
@@ -241,11 +263,11 @@ class Outlet:
             # speech may come later than the transcript that was masked
             self._is_muted = self._is_muted or any("audio" in path for path, _ in changed)
             is_mute = held.speaks and self._is_muted
-            yield (
-                _with(held.payload, changed, is_mute=is_mute)
-                if changed or is_mute
-                else (held.payload)
-            )
+            if changed or is_mute:
+                out.append(_with(held.payload, changed, is_mute=is_mute))
+            else:
+                out.append(held.payload)
+        return out
 
 
 def _like(first: bytes, choice: int | None, **more: Any) -> bytes:
@@ -269,6 +291,26 @@ def _read(payload: bytes) -> _Chunk:
     if chunk.error:
         raise BadReply("the endpoint reported an error in the middle of its answer")
     return chunk
+
+
+def _only_content(choice: _Choice) -> str:
+    """The content of a chunk that adds nothing else; empty if it is not so."""
+    delta = choice.delta
+    if (
+        delta is None
+        or choice.text
+        or choice.finish_reason is not None
+        or delta.reasoning_content
+        or delta.reasoning
+        or delta.refusal
+        or delta.tool_calls
+        or delta.function_call
+        or delta.audio
+        or delta.reasoning_details
+        or delta.annotations
+    ):
+        return ""
+    return delta.content if isinstance(delta.content, str) else ""
 
 
 def _texts(number: int, choice: _Choice) -> Iterator[_Said]:
