@@ -237,7 +237,7 @@ class Calls:
                 await given_up(scoring)
             await asyncio.shield(self._close_stream(call, outlet))
 
-    async def _judged_batches(
+    def _judged_batches(
         self, call: _Call, reply: Relayed, outlet: Outlet
     ) -> AsyncGenerator[list[bytes], None]:
         chunks = call.inline.heard(aiter(reply)) if call.inline else aiter(reply)
@@ -245,10 +245,7 @@ class Calls:
         def usage() -> Mapping[str, Any] | None:
             return outlet.usage or usage_document(self._streamed(call, outlet))
 
-        judged = passed(chunks, outlet, usage, is_scored=call.scope.has_scorer)
-        async with aclosing(judged) as batches:
-            async for batch in batches:
-                yield batch
+        return passed(chunks, outlet, usage, is_scored=call.scope.has_scorer)
 
     async def _settled(self, call: _Call, scoring: asyncio.Future[Verdict] | None) -> None:
         """Return once the question may be answered, and what is said of it is durable."""

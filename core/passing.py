@@ -4,58 +4,46 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, suppress
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeAlias
 
 from core.moderation import Violation
 from core.outlet import Outlet
 from core.telemetry import logger
 
+Usage: TypeAlias = Callable[[], Mapping[str, Any] | None]
+"""Tells what an answer that was stopped has cost so far."""
+
 _log = logger("talkwarden.passing")
 
 
-async def passed(
-    chunks: AsyncIterator[list[bytes]],
-    outlet: Outlet,
-    usage: Callable[[], Mapping[str, Any] | None],
-    *,
-    is_scored: bool,
+def passed(
+    chunks: AsyncIterator[list[bytes]], outlet: Outlet, usage: Usage, *, is_scored: bool
 ) -> AsyncGenerator[list[bytes], None]:
-    """The chunks that may be read, and the endings of an answer that moderation stops.
-
-    `usage` tells what an answer that was stopped has cost so far.
-    """
-    try:
-        walk = _scored(chunks, outlet) if is_scored else _checked(chunks, outlet)
-        async with aclosing(walk):
-            async for batch in walk:
-                yield batch
-    except Violation as exc:
-        _log.info("An answer was stopped by moderation.", why=exc.verdict.reason)
-        if endings := outlet.stopped(usage()):
-            yield endings
+    """The chunks that may be read, and the endings of an answer that moderation stops."""
+    return _scored(chunks, outlet, usage) if is_scored else _checked(chunks, outlet, usage)
 
 
 async def _checked(
-    chunks: AsyncIterator[list[bytes]], outlet: Outlet
+    chunks: AsyncIterator[list[bytes]], outlet: Outlet, usage: Usage
 ) -> AsyncGenerator[list[bytes], None]:
-    async for batch in chunks:
-        out: list[bytes] = []
-        try:
+    out: list[bytes] = []
+    try:
+        async for batch in chunks:
+            out = []
             for payload in batch:
                 out += outlet.feed(payload)
-        except Violation:
             if out:
                 yield out
-            raise
-        if out:
-            yield out
-    if rest := outlet.end():
-        yield rest
+        out = outlet.end()
+    except Violation as exc:
+        out = [*out, *_endings(exc, outlet, usage)]
+    if out:
+        yield out
 
 
 async def _scored(
-    chunks: AsyncIterator[list[bytes]], outlet: Outlet
+    chunks: AsyncIterator[list[bytes]], outlet: Outlet, usage: Usage
 ) -> AsyncGenerator[list[bytes], None]:
     """As `_checked`, each piece once its verdict is there; the model writes on meanwhile."""
     news = asyncio.Event()
@@ -81,8 +69,17 @@ async def _scored(
             if is_over:
                 break
         await reading
+    except Violation as exc:
+        await given_up(reading)
+        if endings := _endings(exc, outlet, usage):
+            yield endings
     finally:
         await given_up(reading)
+
+
+def _endings(exc: Violation, outlet: Outlet, usage: Usage) -> list[bytes]:
+    _log.info("An answer was stopped by moderation.", why=exc.verdict.reason)
+    return outlet.stopped(usage())
 
 
 async def given_up(task: asyncio.Future[Any]) -> None:

@@ -10,8 +10,9 @@ import msgspec
 from litestar import Response
 from litestar.response import Stream
 
-from bots.rest.problems import Problem
+from bots.rest.problems import Problem, translated
 from core.completions.replies import SERVED_BY
+from core.errors import TalkwardenError
 
 JSON: Final = "application/json"
 EVENTS: Final = "text/event-stream"
@@ -50,8 +51,9 @@ async def events(
         try:
             async for batch in batches:
                 yield framed(batch)
-        except Problem as exc:
-            yield framed([_encode(exc.body)])
+        except (Problem, TalkwardenError) as exc:
+            problem = exc if isinstance(exc, Problem) else translated(exc)
+            yield framed([_encode(problem.body)])
             return
     yield DONE
 

@@ -5,7 +5,7 @@ https://platform.openai.com/docs/api-reference
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,13 +17,11 @@ from bots.rest.answers import document, served_by, streamed
 from bots.rest.bodies import checked, read
 from bots.rest.names import named
 from bots.rest.once import Once, once_of, while_waited_for
-from bots.rest.problems import translated
 from bots.rest.services import LONGEST_USER, Asked, Services, caller_of, services_of
-from core.callers import Caller, LimitPassed, TextRefused
+from core.callers import Caller
 from core.calls import Told
 from core.completions.legacy import engines
 from core.completions.replies import MODEL_LIST
-from core.errors import TalkwardenError
 
 CHAT = "/chat/completions"
 
@@ -118,7 +116,7 @@ async def _streamed(
     request: Asked, caller: Caller, path: str, body: dict[str, Any], once: Once | None
 ) -> Stream:
     services, told = services_of(request), Told()
-    batches = _translated(services.calls.stream(caller, path, body, told))
+    batches = services.calls.stream(caller, path, body, told)
     if once is not None:
         batches = once.kept(batches)
 
@@ -132,25 +130,6 @@ async def _streamed(
         await batches.aclose()
         raise
     return streamed(first, batches, served_by(told.served_by))
-
-
-async def _translated(
-    batches: AsyncGenerator[list[bytes], None],
-) -> AsyncGenerator[list[bytes], None]:
-    """The same, with errors as the caller reads them once something was said."""
-    has_begun = False
-    try:
-        async for batch in batches:
-            has_begun = True
-            yield batch
-    except (LimitPassed, TextRefused):
-        raise
-    except TalkwardenError as exc:
-        if has_begun:
-            raise translated(exc) from exc
-        raise
-    finally:
-        await batches.aclose()
 
 
 def _whole(path: str, body: dict[str, Any], services: Services) -> dict[str, Any]:

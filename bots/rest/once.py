@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, TypeAlias, TypeVar
@@ -138,7 +138,7 @@ class Once:
         async def run() -> None:
             said: list[str] = []
             try:
-                async with self._given_up_if_it_fails():
+                async with self._given_up_if_it_fails(), aclosing(batches):
                     async for batch in batches:
                         said += [each.decode() for each in batch]
                         ready.put_nowait(batch)

@@ -93,13 +93,12 @@ class Caller:
             async with self._sender.asked(course, path, body, options) as found:
                 yield found
 
-        read = options.overrides.read
         if path == "/completions":
             return LegacyStream(
-                opened, self._course_of(path, body, options), read=read,
+                opened, self._course_of(path, body, options),
                 instead=lambda: self._chat_streams(body, options), warnings=warnings,
             )  # fmt: skip
-        stream = EventStream(opened, self._course_of(path, body, options), read=read)
+        stream = EventStream(opened, self._course_of(path, body, options))
         stream.warnings = warnings
         return stream
 

@@ -99,10 +99,16 @@ class HttpReply:
         return self._response.headers
 
     async def block(self, limit: float | None) -> bytes | None:
-        """The next bytes, None at the end; ModelUnavailable after `limit` seconds of silence."""
+        """The next bytes, None at the end; ModelUnavailable after `limit` seconds of silence.
+
+        Without a limit the request's own read timeout holds.
+        """
         with self._translated:
-            async with asyncio.timeout(limit):
+            if limit is None:  # a timer of its own for each block costs as much as reading it
                 block = await anext(self._blocks, None)
+            else:
+                async with asyncio.timeout(limit):
+                    block = await anext(self._blocks, None)
         self._is_read = block is None
         return block
 

@@ -8,7 +8,7 @@ before the first event.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -42,7 +42,7 @@ class EventStream:
     Raises the ModelError classes; StreamBroken once something was handed out.
     """
 
-    def __init__(self, opened: Opened, course: Callable[[], Course], *, read: float | None) -> None:
+    def __init__(self, opened: Opened, course: Callable[[], Course]) -> None:
         self.usage: Usage | None = None
         self.model = ""
         self.endpoint = ""
@@ -53,7 +53,6 @@ class EventStream:
         self.warnings: tuple[str, ...] = ()
         self._opened = opened
         self._course = course
-        self._read = read
         self._texts: list[str] = []
         self._is_begun = False
         self._batches = self._run()
@@ -78,10 +77,19 @@ class EventStream:
         course = self._course()
         while True:
             try:
-                async with aclosing(self._attempt(course)) as batches:
-                    async for batch in batches:
-                        self._is_begun = True
-                        yield batch
+                async with self._opened(course) as (reply, spent):
+                    reader = _Reader(course.target.endpoint)
+                    self.headers, self.endpoint = dict(reply.headers), course.target.endpoint.name
+                    # the request was sent with the timeout for reading
+                    while not reader.is_over and (block := await reply.block(None)) is not None:
+                        batch = reader.feed(block)
+                        if reader.fault is not None and not self._is_begun:
+                            raise reader.fault  # nobody has seen anything: it can be asked again
+                        if batch:
+                            yield self._noted(batch)
+                    if batch := reader.end():
+                        yield self._noted(batch)
+                    self._ended(reader, spent)
             except ModelError as exc:
                 if self._is_begun:
                     broken = StreamBroken(str(exc), partial=self.text)
@@ -92,27 +100,16 @@ class EventStream:
                 course.succeeded()
                 return
 
-    async def _attempt(self, course: Course) -> AsyncGenerator[list[Event], None]:
-        async with self._opened(course) as (reply, spent):
-            endpoint = course.target.endpoint
-            self.headers, self.endpoint = dict(reply.headers), endpoint.name
-            reader = _Reader(endpoint)
-            while not reader.is_over and (block := await reply.block(self._read)) is not None:
-                batch = reader.feed(block)
-                if reader.fault is not None and not self._is_begun:
-                    raise reader.fault  # nobody has seen anything: it can be asked again
-                if batch:
-                    yield self._noted(batch)
-            if batch := reader.end():
-                yield self._noted(batch)
-            if reader.fault is not None:
-                raise reader.fault
-            if self.usage is not None:
-                spent(self.usage.prompt_tokens + self.usage.completion_tokens)
-            if not reader.is_done and not self.finish_reasons:
-                raise ModelUnavailable(f"{endpoint.name}: the stream was cut off")
+    def _ended(self, reader: _Reader, spent: Spent) -> None:
+        if reader.fault is not None:
+            raise reader.fault
+        if self.usage is not None:
+            spent(self.usage.prompt_tokens + self.usage.completion_tokens)
+        if not reader.is_done and not self.finish_reasons:
+            raise ModelUnavailable(f"{self.endpoint}: the stream was cut off")
 
     def _noted(self, events: list[Event]) -> list[Event]:
+        self._is_begun = True
         for event in events:
             self.note(event.document)
         return events

@@ -23,12 +23,11 @@ class LegacyStream(EventStream):
         opened: Opened,
         course: Callable[[], Course],
         *,
-        read: float | None,
         instead: Callable[[], list[tuple[EventStream, str]]],
         warnings: tuple[str, ...],
     ) -> None:
         self._instead = instead
-        super().__init__(opened, course, read=read)
+        super().__init__(opened, course)
         self.warnings = warnings
 
     async def _run(self) -> AsyncGenerator[list[Event], None]:
