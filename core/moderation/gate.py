@@ -53,12 +53,13 @@ class StreamGate:
     """One answer's way out; not shared between answers."""
 
     __slots__ = (
-        "_found", "_held", "_judged", "_last", "_let_out", "_lock", "_masks", "_open", "_ready",
+        "_found", "_held", "_is_on", "_judged", "_last", "_let_out", "_lock", "_masks", "_open", "_ready",
         "_remote", "_rules", "_score", "_scored", "_seen", "_stopped", "_views",
     )  # fmt: skip
 
     def __init__(self, rules: LocalRules, score: Score | None = None) -> None:
         self._rules = rules
+        self._is_on = bool(rules)
         self._score = score
         self._held = ""
         self._last = ""
@@ -120,13 +121,14 @@ class StreamGate:
     def _advance(self, text: str, *, final: bool) -> str:
         if self._stopped is not None:
             raise self._stopped
-        if not self._rules:
+        rules = self._rules
+        if not self._is_on:
             self._let_out += len(text)
             return self._release(text)
         held = self._held + text
         self._seen += encodable(text)
         hold = self._scan_terms(held, final=final)
-        if self._rules.patterns is not None or self._rules.finders:
+        if rules.patterns is not None or rules.finders:
             hold = min(hold, self._scan_patterns(held, final=final))
         self._held = held[hold:]
         out = held[:hold]
@@ -160,19 +162,24 @@ class StreamGate:
             if each not in self._found:
                 self._views[each] = view
             found.append(each)
-        self._judge(list(self._rules.not_allowed(found, text) if not base else found))
+        if found:
+            self._judge(list(self._rules.not_allowed(found, text) if not base else found))
         return hold
 
     def _open_from(self, held: str) -> int:
         """Where in the held text a term may begin that is not over yet."""
         terms = self._rules.terms
         assert terms is not None
-        folded = fold(held)
         before = len(self._last)
         # a beginning that was ruled out before stays so
-        low = folded.folded_from(max(0, self._open - self._let_out))
-        at = terms.open_from(self._last + folded.text, before + low) - before
-        hold = len(held) if at >= len(folded.text) else folded.start(at)
+        low = max(0, self._open - self._let_out)
+        if held.isascii():
+            hold = terms.open_from(self._last + held.lower(), before + low) - before
+        else:
+            folded = fold(held)
+            at = terms.open_from(self._last + folded.text, before + folded.folded_from(low))
+            at -= before
+            hold = len(held) if at >= len(folded.text) else folded.start(at)
         self._open = self._let_out + hold
         return min(hold, undecided_from(held)) if terms.has_views else hold
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 MAX_SUSPENSE = 128
 """Characters that may be held for it."""
@@ -24,9 +25,12 @@ def undecided_from(text: str) -> int:
     lone = _LONE.search(tail) if len(word) <= 2 else None
     if lone is not None and _has_lone_letters(lone[0]):
         return base + lone.start()
-    if not word or (word.isascii() and _PLAIN.fullmatch(word) and not _ODD.search(word)):
-        return len(text)
-    return base + at
+    return len(text) if not word or _is_plain(word) else base + at
+
+
+@lru_cache(4096)
+def _is_plain(word: str) -> bool:
+    return word.isascii() and _PLAIN.fullmatch(word) is not None and _ODD.search(word) is None
 
 
 def _has_lone_letters(run: str) -> bool:
