@@ -7,11 +7,11 @@ is simulated are Slack, Discord and, without OPENAI_API_KEY, the model.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import html
+import signal
 import sys
 import tempfile
-import threading
+from collections import deque
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -19,6 +19,7 @@ from typing import Protocol, TextIO
 import msgspec
 
 from bots.app import App, opened
+from bots.lines import Lines
 from bots.simulators.completions import CompletionsSimulator, Options
 from bots.simulators.discord import DiscordOptions, DiscordSimulator
 from bots.simulators.slack import SlackChannel, SlackOptions, SlackSimulator, SlackUser
@@ -36,7 +37,8 @@ HELP = """\
 Type as alice, a member of the channel; each line asks talkwarden in one running conversation.
   /slack  /discord   go to that platform's channel      /new    begin another conversation
   /say TEXT          post without asking talkwarden     /quit   leave (or Ctrl-D)
-Commands work as in the real channel: help, reset, model, persona, usage, stop."""
+Commands work as in the real channel: help, reset, model, persona, usage, stop.
+What you type during an answer is said at once; Ctrl-C stops the answer, at the prompt it leaves."""
 
 
 class Room(Protocol):
@@ -46,6 +48,9 @@ class Room(Protocol):
 
     async def ask(self, text: str) -> None:
         """Post a question in the running conversation."""
+
+    async def interject(self, text: str) -> None:
+        """Say something in the running conversation while it is answered."""
 
     async def say(self, text: str) -> None:
         """Post something that is not for talkwarden."""
@@ -71,10 +76,12 @@ class SlackRoom:
 
     async def ask(self, text: str) -> None:
         """Mention talkwarden, or go on in the thread."""
-        if self._thread is None or parse(text):
-            text = f"<@{self._slack.bot_user_id}> {text}"
-        self._asked = await self._slack.say(self.channel, self.user, text, thread_ts=self._thread)
+        self._asked = await self._post(text)
         self._thread = self._thread or self._asked
+
+    async def interject(self, text: str) -> None:
+        """Go on in the thread."""
+        await self._post(text)
 
     async def say(self, text: str) -> None:
         """Post to the channel."""
@@ -86,17 +93,15 @@ class SlackRoom:
 
     def answers(self) -> list[str]:
         """The bot's messages in the thread, and what only alice sees."""
-        private = [
-            html.unescape(seen.text)
-            for seen in self._slack.ephemerals
-            if float(seen.ts) > float(self._asked)
-        ]
         thread = self._slack.thread(self.channel, self._thread or "")
-        return private + [
-            html.unescape(message.text)
-            for message in thread
-            if message.bot_id and not message.deleted and float(message.ts) > float(self._asked)
-        ]
+        shown = [(seen.ts, seen.text) for seen in self._slack.ephemerals]
+        shown += [(each.ts, each.text) for each in thread if each.bot_id and not each.deleted]
+        return [html.unescape(text) for ts, text in sorted(shown) if ts > self._asked]
+
+    async def _post(self, text: str) -> str:
+        if self._thread is None or parse(text):
+            text = f"<@{self._slack.bot_user_id}> {text}"
+        return await self._slack.say(self.channel, self.user, text, thread_ts=self._thread)
 
 
 class DiscordRoom:
@@ -113,12 +118,12 @@ class DiscordRoom:
 
     async def ask(self, text: str) -> None:
         """Mention talkwarden, or reply to its last message."""
-        last = self._discord.bot_messages(self._channel)
-        reply_to = None if self._is_new or not last else last[-1].id
-        if reply_to is None:
-            text = f"<@{self._discord.bot_user_id}> {text}"
-        self._asked = await self._discord.say(self._channel, self.user, text, reply_to=reply_to)
+        self._asked = await self._post(text)
         self._is_new = False
+
+    async def interject(self, text: str) -> None:
+        """Reply to the message that grows."""
+        await self._post(text)
 
     async def say(self, text: str) -> None:
         """Post to the channel."""
@@ -135,6 +140,13 @@ class DiscordRoom:
             for message in self._discord.bot_messages(self._channel)
             if message.id > self._asked and not message.deleted
         ]
+
+    async def _post(self, text: str) -> int:
+        last = self._discord.bot_messages(self._channel)
+        reply_to = None if self._is_new or not last else last[-1].id
+        if reply_to is None:
+            text = f"<@{self._discord.bot_user_id}> {text}"
+        return await self._discord.say(self._channel, self.user, text, reply_to=reply_to)
 
 
 async def demo(config: Config) -> int:
@@ -159,7 +171,9 @@ async def demo(config: Config) -> int:
         await slack.wait_connected()
         await discord.wait_for(lambda: discord.sessions, timeout=10.0)
         rooms: dict[str, Room] = {"slack": SlackRoom(slack), "discord": DiscordRoom(discord)}
-        await _converse(app, rooms, model, is_terminal=is_terminal)
+        lines = stack.enter_context(Lines())
+        sys.stdout.write(_welcome(model, is_terminal=is_terminal))
+        await _Demo(app, rooms, lines, sys.stdout).run()
     return 0
 
 
@@ -185,97 +199,125 @@ def _simulated(
             token=Secret(discord.token), api_url=discord.api_url, gateway_url=discord.gateway_url
         ),
         storage=msgspec.structs.replace(config.storage, url=f"sqlite:///{folder}/demo.db"),
+        engine=msgspec.structs.replace(config.engine, grace=0.0),  # who leaves does not wait
         log=LogConfig(level="warning"),
     )
 
 
-async def _converse(
-    app: App, rooms: dict[str, Room], model: ModelConfig, *, is_terminal: bool
-) -> None:
-    out = sys.stdout
+def _welcome(model: ModelConfig, *, is_terminal: bool) -> str:
     what = f"the model {model.name}"
     if model.name == OFFLINE:
-        what = "an offline model that only shows what it was given (OPENAI_API_KEY: a real one)"
-    out.write(f"talkwarden, on a simulated Slack and Discord, with {what}.\n")
-    out.write((HELP if is_terminal else "") + "\n")
-    room = rooms["slack"]
-    lines = Lines(is_terminal=is_terminal)
-    while (line := await lines.next(f"alice in {room.name}> ")) is not None:
-        text = line.strip()
-        if text == "/quit":
-            break
-        if text.removeprefix("/") in rooms and text.startswith("/"):
-            room = rooms[text.removeprefix("/")]
-        elif text.startswith("/"):
-            await _obey(text, room, out)
-        elif text:
-            if not is_terminal:
-                out.write(f"alice in {room.name}> {text}\n")
-            await room.ask(text)
-            await _watch(app, room, out)
+        what = (
+            "an offline model that only shows what it was given\n"
+            "(set OPENAI_API_KEY for a real one)"
+        )
+    return f"talkwarden, on a simulated Slack and Discord, with {what}.\n{HELP * is_terminal}\n"
 
 
-async def _obey(text: str, room: Room, out: TextIO) -> None:
-    """Do what a line that begins with a slash says."""
-    word, _, rest = text.partition(" ")
-    if word == "/new":
-        room.begin()
-    elif word == "/say":
-        await room.say(rest)
-    elif word == "/help":
-        out.write(HELP + "\n")
-    else:
-        out.write(f"There is no {word} here; /help shows what there is.\n")
+class _Demo:
+    """What alice types, and what she sees."""
 
+    def __init__(self, app: App, rooms: dict[str, Room], lines: Lines, out: TextIO) -> None:
+        self._app = app
+        self._rooms = rooms
+        self._room = rooms["slack"]
+        self._lines = lines
+        self._out = out
+        self._watching: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._waiting: deque[str] = deque()
 
-async def _watch(app: App, room: Room, out: TextIO) -> None:
-    """Print the answer as it grows."""
-    out.write("talkwarden> ")
-    printed = ""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                is_done = app.engine.running == 0
-                text = "\n".join(room.answers())
-                if not text.startswith(printed):  # it was rewritten, not continued
-                    out.write("\ntalkwarden (edited)> ")
-                    printed = ""
-                out.write(text[len(printed) :])
-                out.flush()
-                printed = text
-                if text and is_done:
-                    break
-                await asyncio.sleep(FRAME)
-    except TimeoutError:
-        out.write("(no answer came)")
-    out.write("\n\n")
-
-
-class Lines:
-    """Standard input, a line at a time; the next one is read only when it is asked for."""
-
-    def __init__(self, *, is_terminal: bool) -> None:
-        self._is_terminal = is_terminal
-
-    async def next(self, prompt: str) -> str | None:
-        """The next line, None at the end."""
-        if self._is_terminal:
-            # a terminal's own line editing drops what comes after 4,095 characters
-            with contextlib.suppress(ImportError):
-                import readline  # noqa: F401, PLC0415
+    async def run(self) -> None:
+        """Until the end of the input, /quit, or Ctrl-C at the prompt."""
         loop = asyncio.get_running_loop()
-        line: asyncio.Future[str | None] = loop.create_future()
+        loop.add_signal_handler(signal.SIGINT, self._interrupted)
+        try:
+            while (line := await self._lines.next(f"alice in {self._room.name}> ")) is not None:
+                text = line.strip()
+                if text == "/quit":
+                    return
+                if text.startswith("/"):
+                    await self._obey(text)
+                elif text:
+                    await self._ask(text)
+            if self._lines.is_terminal:
+                self._out.write("\n")
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
 
-        def read() -> None:
-            try:
-                found: str | None = input(prompt if self._is_terminal else "")
-            except (EOFError, KeyboardInterrupt):
-                found = None
-            loop.call_soon_threadsafe(line.set_result, found)
+    def _interrupted(self) -> None:
+        """Ctrl-C: stop the answer; leave at the prompt, or when it didn't stop."""
+        if self._watching is None:
+            self._lines.end()
+        elif self._stopping is None:
+            self._stopping = asyncio.create_task(self._room.interject("stop"))
+        else:
+            self._watching.cancel()
 
-        # A daemon thread: a pending read must not keep the process alive.
-        threading.Thread(target=read, daemon=True).start()
-        return await line
+    async def _obey(self, text: str) -> None:
+        """Do what a line that begins with a slash says."""
+        word, _, rest = text.partition(" ")
+        if word.removeprefix("/") in self._rooms:
+            self._room = self._rooms[word.removeprefix("/")]
+        elif word == "/new":
+            self._room.begin()
+        elif word == "/say":
+            await self._room.say(rest)
+        elif word == "/help":
+            self._out.write(HELP + "\n")
+        else:
+            self._out.write(f"There is no {word} here; /help shows what there is.\n")
+
+    async def _ask(self, text: str) -> None:
+        """Ask, and show the answer; what is typed meanwhile is said in the conversation too."""
+        if not self._lines.is_terminal:
+            self._out.write(f"alice in {self._room.name}> {text}\n")
+        await self._room.ask(text)
+        self._stopping = None
+        self._watching = watching = asyncio.create_task(self._watch())
+        async with asyncio.TaskGroup() as group:
+            typing = None
+            if self._lines.is_terminal:
+                typing = group.create_task(self._interject(watching))
+            await asyncio.wait([watching])
+            if typing is not None:
+                typing.cancel()
+        self._watching = None
+        self._out.write("\n\n")
+        while self._waiting:
+            await self._obey(self._waiting.popleft())
+
+    async def _interject(self, watching: asyncio.Task[None]) -> None:
+        while (line := await self._lines.meanwhile()) is not None:
+            text = line.strip()
+            if text == "/quit":
+                self._lines.end()
+                watching.cancel()
+            elif text.startswith("/"):
+                self._waiting.append(text)
+            elif text:
+                await self._room.interject(text)
+
+    async def _watch(self) -> None:
+        """Print the answer as it grows."""
+        self._out.write("talkwarden> ")
+        printed = ""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    is_done = self._app.engine.running == 0
+                    text = "\n".join(self._room.answers())
+                    if not text.startswith(printed):  # it was rewritten, not continued
+                        self._out.write("\ntalkwarden (edited)> ")
+                        printed = ""
+                    self._out.write(text[len(printed) :])
+                    self._out.flush()
+                    printed = text
+                    if text and is_done:
+                        break
+                    await asyncio.sleep(FRAME)
+        except TimeoutError:
+            self._out.write("(no answer came)")
 
 
 async def _stop(stop: asyncio.Event, running: asyncio.Task[int]) -> None:
