@@ -13,6 +13,7 @@ from typing import Any
 
 import typer
 
+from bots.lines import Lines
 from bots.printing import plain
 from core.completions.client import CompletionsClient
 from core.completions.conversation import Conversation
@@ -30,10 +31,13 @@ PROMPT = "> "
 class TerminalApprover:
     """Asks whoever sits before the terminal."""
 
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
     async def approve(self, call: PendingCall) -> bool:
         """Only a plain yes is one."""
         typer.echo(f"\nThe model wants to call {call.tool}:\n{plain(call.shown)}")
-        answer = await read_line("Allow it? [y/N] ")
+        answer = await self._lines.next("Allow it? [y/N] ")
         return (answer or "").strip().lower() in ("y", "yes")
 
 
@@ -43,19 +47,20 @@ async def talk(client: CompletionsClient, body: dict[str, Any], tools: ToolsConf
     body.pop("n", None)
     async with AsyncExitStack() as stack:
         ask = None
+        lines = stack.enter_context(Lines())
         if tools is not None and tools.is_enabled:
             from bots.toolbox import toolbox  # noqa: PLC0415  # with all that tools need
 
-            box = await stack.enter_async_context(toolbox(tools, approver=TerminalApprover()))
+            box = await stack.enter_async_context(toolbox(tools, approver=TerminalApprover(lines)))
             ask = box.asking(client.stream)
         found = Conversation.create(client, model=model, ask=ask, extra=body)
         named = found.model or client.targets[0].model
         typer.echo(f"You are talking with {named}; /help says more.")
-        await _turns(found)
+        await _turns(found, lines)
     return 0
 
 
-async def _turns(talk: Conversation) -> None:
+async def _turns(talk: Conversation, lines: Lines) -> None:
     loop = asyncio.get_running_loop()
     main = asyncio.current_task()
     answer: asyncio.Task[None] | None = None
@@ -68,7 +73,7 @@ async def _turns(talk: Conversation) -> None:
 
     loop.add_signal_handler(signal.SIGINT, interrupted)
     try:
-        while (line := await read_line(PROMPT)) is not None:
+        while (line := await lines.next(PROMPT)) is not None:
             if line.startswith("/"):
                 if _obeyed(talk, line):
                     return
@@ -123,25 +128,3 @@ def _obeyed(talk: Conversation, line: str) -> bool:
     else:
         typer.echo(HELP)
     return False
-
-
-async def read_line(prompt: str) -> str | None:
-    """A line of standard input without its end; None at the end of the input."""
-    typer.echo(prompt, nl=False)
-    sys.stdout.flush()
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-    descriptor = sys.stdin.fileno()
-    # not a thread: one that waits for input can't be given up
-    loop.add_reader(descriptor, _set, ready)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(descriptor)
-    line = sys.stdin.readline()
-    return line.rstrip("\n") if line else None
-
-
-def _set(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)

@@ -322,6 +322,19 @@ async def test_ctrl_c_stops_an_answer(tmp_path: Path, model: CompletionsSimulato
         assert await asyncio.wait_for(tty.process.wait(), 20) == 0
 
 
+async def test_a_long_line(tmp_path: Path, model: CompletionsSimulator) -> None:
+    """More than a terminal's own line buffer holds is asked whole."""
+    async with terminal(tmp_path, model.base_url, "chat") as tty:
+        await tty.until("> ")
+        for _ in range(6):
+            tty.type("word " * 200)
+            await asyncio.sleep(0.05)
+        tty.type("the end\n")
+        await tty.until(TEXT)
+
+    assert model.requests[0].body["messages"][-1]["content"] == "word " * 1200 + "the end"
+
+
 async def test_a_model_that_fails_in_a_conversation(
     tmp_path: Path, model: CompletionsSimulator
 ) -> None:
