@@ -125,10 +125,13 @@ def _lenient(value: Any, kind: type[_S]) -> _S:
             continue
         given = value[item.name]
         inner = _LENIENT.get((kind, item.name))
-        if inner is not None and isinstance(given, list):
-            found[item.name] = [_lenient(one, inner) for one in given if isinstance(one, dict)]
-        elif inner is not None and isinstance(given, dict):
-            found[item.name] = _lenient(given, inner)
+        if inner is not None and isinstance(given, list | dict):
+            several = [one for one in _several(given) if isinstance(one, dict)]
+            built = [_lenient(one, inner) for one in several]
+            if item.name in _LISTS:
+                found[item.name] = built
+            elif built:
+                found[item.name] = built[0]
         else:
             try:
                 found[item.name] = msgspec.convert(given, item.type, strict=False)
@@ -138,6 +141,12 @@ def _lenient(value: Any, kind: type[_S]) -> _S:
     return kind(**found)
 
 
+def _several(given: list[Any] | dict[str, Any]) -> list[Any]:
+    return given if isinstance(given, list) else [given]
+
+
+_LISTS = frozenset(("choices", "tool_calls"))
+"""Of the fields below, those that hold several."""
 _LENIENT: dict[tuple[type[Any], str], type[Any]] = {
     (Document, "choices"): Choice,
     (Document, "usage"): _Usage,

@@ -53,8 +53,8 @@ class StreamGate:
     """One answer's way out; not shared between answers."""
 
     __slots__ = (
-        "_found", "_held", "_is_on", "_judged", "_last", "_let_out", "_lock", "_masks", "_open", "_ready",
-        "_remote", "_rules", "_score", "_scored", "_seen", "_stopped", "_views",
+        "_found", "_held", "_is_on", "_judged", "_last", "_let_out", "_lock", "_masks", "_open",
+        "_ready", "_remote", "_rules", "_score", "_scored", "_seen", "_stopped", "_views",
     )  # fmt: skip
 
     def __init__(self, rules: LocalRules, score: Score | None = None) -> None:

@@ -361,3 +361,29 @@ def test_a_list_of_models_leaves_out_what_has_no_id() -> None:
     assert [(entry.id, entry.owned_by) for entry in wire.model_list(raw)] == [("a", ""), ("4", "x")]
     with pytest.raises(ValueError, match="data"):
         wire.model_list(b"{}")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b'{"choices":{"index":"0","delta":[{"content":"hi"}]},"usage":[{"prompt_tokens":3}]}',
+        b'{"choices":[{"index":"0","delta":{"content":"hi"}}],"usage":{"prompt_tokens":"3"}}',
+        b'{"choices":[null,{"message":[[],{"content":"hi"}]}],"usage":[[],{"prompt_tokens":3}]}',
+    ],
+)
+def test_one_in_place_of_several_is_read_and_several_in_place_of_one(document: bytes) -> None:
+    """Neither a list where an object belongs nor the reverse breaks what reads the document."""
+    found = wire.decode_document(document)
+    choice = wire.first_choice(found)
+
+    assert choice is not None
+    part = choice.delta or choice.message
+    assert part is not None
+    assert wire.content_of(part) == ("hi", "")
+    assert found.usage is not None
+    assert wire.usage_of(found.usage).prompt_tokens == 3
+
+
+def test_an_empty_list_is_no_usage() -> None:
+    """Nothing is made of nothing."""
+    assert wire.decode_document(b'{"usage":[],"choices":[{"delta":[]}]}').usage is None
