@@ -160,10 +160,8 @@ class RestServer:
             found.bind((host, port))
         except OSError as exc:
             found.close()
-            reason = exc.strerror or str(exc)
-            raise ConfigError(
-                f"The HTTP API can't listen on {host}:{port}: {reason}.", key="rest.port"
-            ) from exc
+            why = f"{host}:{port}: {exc.strerror or exc}; set rest.host or rest.port."
+            raise ConfigError(f"The HTTP API can't listen on {why}", key="rest.port") from exc
         self._socket = found
 
     async def run(self) -> None:

@@ -247,7 +247,8 @@ class SlackAdapter:
                 await self._endpoint.run(config.host, config.port)
             except OSError as exc:
                 where = f"{config.host}:{config.port}"
-                message = f"Slack's HTTP mode can't listen on {where}: {exc.strerror}"
+                reason = f"{exc.strerror}; set slack.host or slack.port"
+                message = f"Slack's HTTP mode can't listen on {where}: {reason}"
                 raise ConfigError(message, key="slack.port", source=where) from exc
         elif config.app_token is None:
             raise ConfigError("SLACK_APP_TOKEN is not set", key="slack.app_token")

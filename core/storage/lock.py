@@ -27,7 +27,8 @@ class FileLock:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as exc:
-            raise StoreUnavailable(f"The database can't be opened: {exc}") from exc
+            why = f"{self._path}: {exc.strerror}; see storage.url (DATABASE_URL)"
+            raise StoreUnavailable(f"The database can't be opened: {why}") from exc
         told = False
         try:
             while not _try_lock(fd):

@@ -69,8 +69,10 @@ class PostgresStore:
                 await self._pool.open(wait=True, timeout=TIMEOUT)
                 async with self._pool.connection() as connection:
                     await migrate(connection, self._schema)
-        except BaseException:
+        except BaseException as exc:
             await self._pool.close()
+            if isinstance(exc, StoreUnavailable):
+                raise StoreUnavailable(f"{exc}; see storage.url (DATABASE_URL)") from exc
             raise
         return self
 

@@ -61,8 +61,11 @@ class SqliteStore:
                 self._reader = await self._connect()
                 await _in_thread(self._writer, migrate)
                 await self._reader.execute("PRAGMA query_only = ON")
-        except BaseException:
+        except BaseException as exc:
             await self._close()
+            if isinstance(exc, StoreUnavailable):
+                where = f"{self._path}; see storage.url (DATABASE_URL)"
+                raise StoreUnavailable(f"{exc}: {where}") from exc
             raise
         self._task = self._loop.create_task(self._write_batches(), name="sqlite-writer")
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -71,6 +72,20 @@ def test_database_that_can_not_be_opened(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "The database can't be opened" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_address_that_is_taken(tmp_path: Path) -> None:
+    """One sentence with the address and the keys to set; exit 2."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = talkwarden(
+            tmp_path, "run", TALKWARDEN_REST__ENABLED="1", TALKWARDEN_REST__PORT=port,
+            OPENAI_BASE_URL="http://127.0.0.1:1/v1",
+        )  # fmt: skip
+
+    assert done.returncode == 2
+    assert f"can't listen on 127.0.0.1:{port}: Address already in use" in done.stderr
+    assert "set rest.host or rest.port" in done.stderr
 
 
 def test_check_exits_with_what_it_found(tmp_path: Path) -> None:

@@ -164,8 +164,12 @@ async def test_a_file_that_can_not_be_opened(tmp_path: Path, make: str) -> None:
     else:
         path.write_text("a file")
         path /= "t.db"
-    with pytest.raises(StoreUnavailable, match="database"):
+    with pytest.raises(StoreUnavailable, match="database") as caught:
         await SqliteStore(path).__aenter__()
+
+    assert str(path) in str(caught.value)
+    assert str(caught.value).endswith("; see storage.url (DATABASE_URL)")
+    assert "Errno" not in str(caught.value)
 
 
 async def test_a_full_disk_loses_nothing_that_was_durable(sqlite_store: SqliteStore) -> None:
