@@ -63,6 +63,7 @@ def test_what_can_not_work_is_refused(environ: dict[str, str], key: str, hint: s
         ('id = "a"\nallow = ["x"]\ncategory = "y"', "moderation.rules.0"),
         ('id = "a"\nregex = "(?<=a)b"', "moderation.rules.0.regex"),
         ('id = "a"\nregexes = ["b", "(?<=a)b"]', "moderation.rules.0.regexes"),
+        ('id = "a"\nregex = "b*"', "moderation.rules.0.regex"),
         ('id = "a"\nfile = "gone.txt"', "moderation.rules.0.file"),
         (
             'id = "a"\nterm = "x"\n[[moderation.rules]]\nid = "a"\nterm = "y"',
@@ -73,6 +74,14 @@ def test_what_can_not_work_is_refused(environ: dict[str, str], key: str, hint: s
 def test_a_rule_has_a_name_of_its_own_and_something_to_find(rule: str, key: str) -> None:
     """A rule that could never fire, or not be told from another, stops the start."""
     assert list(rejected(write(f"[[moderation.rules]]\n{rule}\n"))) == [key]
+
+
+def test_a_regex_is_refused_in_words() -> None:
+    """RE2's reason is shown as text."""
+    found = rejected(write('[[moderation.rules]]\nid = "a"\nregex = "a(b"\n'))
+
+    expected = "not a regular expression that can be used: missing ): a(b"
+    assert expected in found["moderation.rules.0.regex"]
 
 
 def test_an_unreadable_credential_does_not_look_absent() -> None:
