@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(short_help="Answer on every platform whose tokens are set.")
 def run(config: ConfigFile = None) -> None:
     """Answer on every platform whose tokens are set, until SIGTERM or Ctrl-C."""
     from bots.app import serve  # noqa: PLC0415
@@ -38,7 +38,7 @@ def run(config: ConfigFile = None) -> None:
     execute(serve(settings))
 
 
-@app.command()
+@app.command(short_help="Try it on a simulated Slack and Discord.")
 def demo(config: ConfigFile = None) -> None:
     """Talk to it on a simulated Slack and Discord: no account, no key."""
     from bots.demo import demo as play  # noqa: PLC0415
@@ -46,7 +46,7 @@ def demo(config: ConfigFile = None) -> None:
     execute(play(load(config, warn=False)))
 
 
-@app.command("check")
+@app.command("check", short_help="Say what is wrong with the settings, and what to do.")
 def check_command(
     config: ConfigFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -133,7 +133,7 @@ def manifest_discord(
 
 app.add_typer(cli_db.app, name="db")
 app.add_typer(cli_keys.app, name="key")
-app.add_typer(cli_moderation.app, name="moderation")
+app.add_typer(cli_moderation.app, name="moderation", short_help="What the rules find and why.")
 app.add_typer(cli_calls.app)
 
 

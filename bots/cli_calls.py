@@ -64,7 +64,7 @@ def complete(
     _run(config, lambda calling: calling.complete(given), given)
 
 
-@app.command()
+@app.command(short_help="Talk with the model, or ask it one question.")
 def chat(
     prompt: Annotated[list[str] | None, typer.Argument(help="One question; none: talk.")] = None,
     messages: Annotated[str, typer.Option(help="The messages as a JSON list, @FILE or -.")] = "",

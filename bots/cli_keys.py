@@ -37,7 +37,7 @@ def create(
     execute(_create(load(config, warn=False), given, as_json=as_json))
 
 
-@app.command("list")
+@app.command("list", short_help="Every key with its scopes, and whether it works.")
 def list_keys(config: ConfigFile = None, as_json: Json = False) -> None:
     """Every key with its scopes, and whether it works; never the key itself."""
     execute(_list(load(config, warn=False), as_json=as_json))

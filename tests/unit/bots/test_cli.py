@@ -130,6 +130,16 @@ def test_manifest_of_discord(tmp_path: Path) -> None:
     assert "DISCORD_TOKEN" in talkwarden(tmp_path, "manifest", "discord").stderr
 
 
+@pytest.mark.parametrize("group", ["", "db", "key"])
+def test_help_says_in_a_line_what_each_command_does(tmp_path: Path, group: str) -> None:
+    """No command's line is cut off on 80 columns."""
+    done = talkwarden(tmp_path, *filter(None, [group]), "--help", COLUMNS="80")
+
+    _, heading, commands = done.stdout.partition("Commands:")
+    assert heading
+    assert "..." not in commands
+
+
 def test_help_is_quick(tmp_path: Path) -> None:
     """--help loads no SDK, no rich, and is there at once."""
     began = time.monotonic()
