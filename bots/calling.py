@@ -218,6 +218,8 @@ def _scores(body: Any) -> str:
 
 def _text(words: Sequence[str] | None, file: str, *, needed: bool) -> Any:
     """What the arguments say, else the file, else standard input where it is no terminal."""
+    if words and file:
+        raise Usage("give the text as an argument or with --file, not both")
     if words and list(words) != ["-"]:
         return words[0] if len(words) == 1 else list(words)
     if file or words:

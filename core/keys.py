@@ -139,13 +139,13 @@ def parse_expiry(written: str, now: float) -> float | None:
             found = datetime.fromisoformat(written.strip())
         except ValueError as exc:
             raise ConfigError(
-                f"{written!r} is no time: write a span (30d, 12h) or a date (2027-01-31)"
+                f"expires: {written!r} is no time: write a span (30d, 12h) or a date (2027-01-31)"
             ) from exc
         ends = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     if ends >= LATEST:
-        raise ConfigError(f"{written!r} is further away than the calendar goes")
+        raise ConfigError(f"expires: {written!r} is further away than the calendar goes")
     if ends <= now:
-        raise ConfigError(f"{written!r} has passed already")
+        raise ConfigError(f"expires: {written!r} has passed already")
     return ends
 
 

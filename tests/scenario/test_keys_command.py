@@ -59,7 +59,7 @@ async def test_from_the_first_key_to_its_end(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["create", "x", "--scope", "write"], "no such scope"),
-        (["create", "x", "--scope", "chat", "--expires", "soon"], "no time"),
+        (["create", "x", "--scope", "chat", "--expires", "soon"], "expires: 'soon' is no time"),
         (["create", "x", "--scope", "chat", "--expires", "2020-01-01"], "has passed"),
         (["create", "x", "--scope", "chat", "--limit", "speed=3"], "NAME=NUMBER"),
         (["create", " ", "--scope", "chat"], "1 to 100 characters"),

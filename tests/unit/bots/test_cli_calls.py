@@ -146,6 +146,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("chat", "--messages", '[{"role": "robot"}]'), "messages[0].role"),
     (("chat", "--messages", "{"), "--messages is not JSON"),
     (("complete", "--file", "absent.txt"), "absent.txt can't be read"),
+    (("complete", "hi", "--file", "prompt.txt"), "as an argument or with --file, not both"),
     (("complete", "x", "--set", "novalue"), "--set: expected NAME=VALUE"),
     (("complete", "x", "--body", "[]"), "--body: expected an object"),
     (("api", "get", "models"), "a path begins with one /"),
