@@ -30,7 +30,7 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
     execute(_status(load(config, warn=False), as_json=as_json))
 
 
-@app.command()
+@app.command(short_help="Bring the database to this talkwarden's version.")
 def migrate(config: ConfigFile = None) -> None:
     """Bring the database to this talkwarden's version, as `run` does at its start."""
     execute(_migrate(load(config, warn=False)))
@@ -79,9 +79,17 @@ async def _status(config: Config, *, as_json: bool) -> int:
         **counts,
     }
     if path is not None:
-        facts["bytes"] = path.stat().st_size
+        # what a running talkwarden wrote last is in the -wal file only
+        facts["bytes"] = _size(path) + _size(path.with_name(path.name + "-wal"))
     typer.echo(json.dumps(facts) if as_json else "\n".join(map(_line, facts, facts.values())))
     return 0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _line(name: str, value: object) -> str:
@@ -123,7 +131,7 @@ async def _restore(config: Config, file: Path, *, force: bool) -> int:
         from core.storage import backup as files  # noqa: PLC0415
 
         kept = files.restore(file, path, force=force)
-        typer.echo(f"{path} is what {file} holds.")
+        typer.echo(f"{path} now holds what {file} holds.")
         if kept is not None:
             typer.echo(f"What was there is in {kept}.")
         return 0
@@ -131,7 +139,7 @@ async def _restore(config: Config, file: Path, *, force: bool) -> int:
     from core.storage import dump  # noqa: PLC0415
 
     await dump.restore(url, file, force=force)
-    typer.echo(f"The database is what {file} holds.")
+    typer.echo(f"The database now holds what {file} holds.")
     return 0
 
 

@@ -31,6 +31,9 @@ async def saved_and_put_back(store: str) -> None:
         file = Path(w.folder) / "saved"
         first = await w.ask("one")
         await w.idle()
+        if store == "sqlite":
+            _, said = await talkwarden(w, "db", "status", "--json")
+            assert json.loads(said)["bytes"] > 4096  # most of it is in the -wal file
         code, said = await talkwarden(w, "db", "backup", str(file))
         assert code == 0, said
         assert (await talkwarden(w, "db", "restore", str(file)))[0] == 1  # not while it runs
