@@ -82,9 +82,20 @@ def _without_debug(config: AppConfig) -> AppConfig:
 
 
 def headed(message: Any, scope: Scope) -> None:
-    """Complete a reply's headers; done once a reply, where Litestar's hook costs each event."""
+    """Complete and count a reply; done once for each, where Litestar's hook costs each event."""
+    _count(message, scope)
     _allow(message, scope)
     _tell_limits(message, scope)
+
+
+def _count(message: Any, scope: Scope) -> None:
+    services: Services = scope["litestar_app"].state.services
+    services.counters.count(
+        "rest.requests",
+        method=str(scope.get("method", "")),
+        path=scope.get("path_template") or "unknown",
+        status=str(message["status"]),
+    )
 
 
 def _allow(message: Any, scope: Scope) -> None:

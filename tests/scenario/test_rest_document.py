@@ -78,6 +78,10 @@ async def test_operators_need_no_key(api: ApiUnderTest) -> None:
     """Health, readiness and counters."""
     assert (await api.get("/health", key="")).body == {"status": "ok"}
     assert (await api.get("/ready", key="")).status == 200
+    assert (await api.get("/nowhere", key="")).status == 404
     api.counters.count("turns.done", outcome="answered")
     metrics = await api.get("/metrics", key="")
     assert 'talkwarden_turns_done_total{outcome="answered"} 1.0' in metrics.body
+    for method, path, status in (("GET", "/health", 200), ("GET", "unknown", 404)):
+        labels = f'method="{method}",path="{path}",status="{status}"'
+        assert f"talkwarden_rest_requests_total{{{labels}}} " in metrics.body
