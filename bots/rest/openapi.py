@@ -7,6 +7,7 @@ can tell it.
 from __future__ import annotations
 
 import html
+import re
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,8 @@ from bots.rest.answers import document
 from bots.rest.names import SHORT, plain
 from bots.rest.schemas import BODIES, COMPONENTS, OPEN, PARAMETERS, RESPONSES
 from bots.rest.services import Asked
+
+_NAMED = re.compile(r"`([^`]+)`")
 
 
 def documents() -> list[Any]:
@@ -79,6 +82,7 @@ def rendered(described: dict[str, Any]) -> str:
 
 def _row(path: str, method: str, operation: dict[str, Any]) -> str:
     says = html.escape(operation.get("description") or operation.get("summary") or "")
+    says = _NAMED.sub(r"<code>\1</code>", says)
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     takes = body.get("schema", {}).get("$ref", "").rpartition("/")[2]
     link = f'<a href="#{takes}">{takes}</a>' if takes else ""

@@ -70,6 +70,7 @@ async def test_the_page(api: ApiUnderTest) -> None:
     page = (await api.get("/docs", key="")).body
 
     assert "/v1/chat/completions" in page
+    assert "with <code>parent_id</code> from there on" in page
     assert "<script" not in page
     assert "https://" not in page.replace("https://a.example", "")
 
