@@ -189,7 +189,7 @@ class AnswersConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Override(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs in one workspace or channel; None: as everywhere."""
+    """What differs in one workspace or channel; unset: as everywhere."""
 
     enabled: bool | None = None
     """Answer here at all."""

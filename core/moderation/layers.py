@@ -64,7 +64,7 @@ class RuleLayer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class General(msgspec.Struct, frozen=True, kw_only=True):
-    """The keys of every layer but for its rules; None: as the layer below has it."""
+    """The keys of every layer but for its rules; unset: as the layer below has it."""
 
     mode: Mode | None = None
     """enforce; shadow: nothing is done, and verdicts say what would have been decided."""

@@ -57,7 +57,10 @@ def default(kind: type[msgspec.Struct], name: str) -> str:
         return "a short one"
     if value in (None, "", (), {}, frozenset()) or field.default_factory is not msgspec.NODEFAULT:
         return ""
-    return f"`{msgspec.json.encode(value).decode()}`"
+    written = msgspec.json.encode(value).decode()
+    if isinstance(value, msgspec.Struct):
+        return "" if written == "{}" else "see its table"
+    return f"`{written}`"
 
 
 def rows(title: str, kind: type[msgspec.Struct]) -> Iterator[str]:
@@ -83,7 +86,7 @@ def table() -> str:
                     )
                     title = f"[[{path}]]" if is_list is tuple else f"[{path}.NAME]"
                     lines += rows(title, getattr(config, element))
-    lines += rows("[workspaces.ID]` and `[channels.ID]", config_schema.Override)
+    lines += rows("[workspaces.ID] and [channels.ID]", config_schema.Override)
     return "\n".join(lines) + "\n"
 
 
