@@ -294,6 +294,6 @@ async def _moderation(client: CompletionsClient, config: Config) -> Finding:
         await client.moderate(endpoint, config.moderation.model, ["hello"], deadline=PATIENCE)
     except TalkwardenError as exc:
         consequence = CONSEQUENCE[config.moderation.on_error]
-        fix = f"as it is, {consequence}; set moderation.remote = off, or see the key"
+        fix = f'as it is, {consequence}; see its API key, or set moderation.remote = "off"'
         return Finding("FAIL", "moderation", f"{where}: {_reason(exc)}", fix)
     return Finding("ok", "moderation", f"{where} scores with {config.moderation.model}")
