@@ -9,6 +9,7 @@ from __future__ import annotations
 import os.path
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
@@ -126,14 +127,23 @@ def _rules(config: Config) -> Found:
             for regex in written:
                 if regex and (message := _not_regex(regex)):
                     yield f"{key}.{name}", spelled(regex), message
-        yield from _missing_file(f"{key}.file", rule.file)
-    yield from _missing_file("moderation.file", config.moderation.file)
-    yield from _missing_file("moderation.word_file", config.moderation.word_file)
+        yield from _unreadable(f"{key}.file", rule.file)
+    yield from _unreadable("moderation.file", config.moderation.file)
+    yield from _unreadable("moderation.word_file", config.moderation.word_file)
 
 
-def _missing_file(key: str, name: str) -> Found:
-    if name and not os.path.isfile(name):  # Path.is_file raises on a name too long for a file
+def _unreadable(key: str, name: str) -> Found:
+    if not name:
+        return
+    if not os.path.isfile(name):  # Path.is_file raises on a name too long for a file
         yield key, spelled(name), "there is no such file"
+        return
+    try:
+        Path(name).read_text("utf-8")
+    except OSError as error:
+        yield key, spelled(name), f"the file can't be read: {error.strerror}"
+    except UnicodeDecodeError:
+        yield key, spelled(name), "the file is not UTF-8 text"
 
 
 def _thresholds(config: Config) -> Found:

@@ -84,6 +84,16 @@ def test_a_regex_is_refused_in_words() -> None:
     assert expected in found["moderation.rules.0.regex"]
 
 
+@pytest.mark.parametrize("key", ["file", "word_file"])
+def test_a_file_that_is_not_text_is_told_with_its_key(tmp_path: Path, key: str) -> None:
+    """The key that names the file stands before what is wrong with the file."""
+    (tmp_path / "words").write_bytes(b"\xff\xfe w")
+
+    found = rejected(write(f'[moderation]\n{key} = "{tmp_path / "words"}"\n'))
+    assert list(found) == [f"moderation.{key}"]
+    assert "the file is not UTF-8 text" in found[f"moderation.{key}"]
+
+
 def test_an_unreadable_credential_does_not_look_absent() -> None:
     """No follow-up complaint about a missing token when its file is what is wrong."""
     assert list(rejected(None, SLACK_APP_TOKEN=APP, SLACK_BOT_TOKEN_FILE="no")) == [
