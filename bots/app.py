@@ -41,6 +41,7 @@ from core.recheck import Rechecker
 from core.requests import forget_op as forget_requests_op
 from core.retention import DAY, erase_op
 from core.reviewing import Reviews
+from core.secret import mask_url
 from core.settings import Settings
 from core.storage import Store
 from core.telemetry import Counters, logger
@@ -299,7 +300,10 @@ async def opened(config: Config) -> AsyncIterator[App]:
     """The app with its database open."""
 
     def waiting() -> None:
-        _log.warning("Another talkwarden uses this database; waiting for it to stop.")
+        _log.warning(
+            "Another talkwarden uses this database; waiting for it to stop.",
+            database=mask_url(config.storage.url),
+        )
 
     async with (
         open_store(config.storage.url, waiting) as store,
