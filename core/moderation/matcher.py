@@ -18,6 +18,7 @@ from core.moderation.masks import MaskIndex
 from core.moderation.notes import CROWD, Notes
 from core.moderation.peeling import (
     PUNCTUATION,
+    can_be_peeled,
     has_layers,
     is_torn,
     joined,
@@ -143,7 +144,7 @@ class Matcher:
         first = Reading(text, data.decode())
         self._weigh_all(first, "", found, candidates)
         of = self._by_hints(View("", first), found, kinds(seen))
-        if torn or not LAYERED.isdisjoint(of):
+        if torn or (not LAYERED.isdisjoint(of) and (not text.isascii() or can_be_peeled(text))):
             self._peel(text, found)
         return [Sighting(*key, view) for key, view in found.items()] if found else NOTHING
 

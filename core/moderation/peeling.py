@@ -70,6 +70,12 @@ def is_spaced(text: str) -> bool:
     return _SPACED.search(text) is not None
 
 
+def can_be_peeled(text: str) -> bool:
+    """Whether `peeled` would give anything of a text in ASCII."""
+    is_coded = "&" in text or "%" in text or "\\" in text
+    return is_coded or _MARKED.search(text) is not None or is_spaced(text)
+
+
 def peeled(whole: Reading) -> Iterator[tuple[str, Reading]]:
     """Every text that is left when layers are taken off, with the name of the outermost."""
     seen = {whole.text}

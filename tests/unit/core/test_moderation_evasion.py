@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from core.moderation.fold_table import tables
 from core.moderation.gate import StreamGate, Violation
+from core.moderation.peeling import can_be_peeled, peeled
+from core.moderation.reading import Reading
 from core.moderation.rules import LocalRules, RuleSpec
 from core.moderation.views import FEW, beyond_ascii, folded_by, hint_set
 
@@ -409,6 +411,12 @@ def test_few_odd_characters_fold_as_many_do(written: str) -> None:
     folded = folded_by(written, odd)
 
     assert len(odd) > FEW or folded == written.translate(cased).lower()
+
+
+@given(st.text("ab .-_*|`~<>[](){}&#;%61\\u0dot:=", max_size=40))
+def test_what_can_not_be_peeled_is_not(written: str) -> None:
+    """The quick look never denies a layer that there is."""
+    assert can_be_peeled(written) or not list(peeled(Reading(written, written)))
 
 
 @given(st.text(printable, max_size=60))
