@@ -19,6 +19,7 @@ import httpx
 from core.completions import wire
 from core.completions.faults import from_reply
 from core.completions.limits import Limits
+from core.completions.patience import Patience
 from core.completions.retry import Course, Health, Refusals, carry_out
 from core.completions.stream import ChatStream, Means, collect
 from core.completions.transport import AiohttpTransport
@@ -80,6 +81,7 @@ class HttpReply:
         self._response = response
         self._translated = translated
         self._is_read = False
+        self._patience = Patience()
         # aiter_bytes would copy each block once more for a decoder that is seldom there
         is_encoded = "content-encoding" in response.headers
         stream = response.aiter_bytes() if is_encoded else response.stream
@@ -104,11 +106,8 @@ class HttpReply:
         Without a limit the request's own read timeout holds.
         """
         with self._translated:
-            if limit is None:  # a timer of its own for each block costs as much as reading it
-                block = await anext(self._blocks, None)
-            else:
-                async with asyncio.timeout(limit):
-                    block = await anext(self._blocks, None)
+            coming = anext(self._blocks, None)
+            block = await (coming if limit is None else self._patience.wait(coming, limit))
         self._is_read = block is None
         return block
 
@@ -122,6 +121,10 @@ class HttpReply:
             if sum(map(len, blocks)) > size:
                 raise BadReply(f"a reply over {size} bytes")
         return b"".join(blocks)
+
+    def close(self) -> None:
+        """No block is asked for any more."""
+        self._patience.close()
 
     async def settle(self) -> None:
         """Read the end that follows the last event, unless it keeps us waiting."""
@@ -211,11 +214,12 @@ class CompletionsClient:
                 extensions={"timeout": timeout.as_dict()},
             )
             response = await self._http.handle_async_request(request)
+        reply = HttpReply(response, translated)
         try:
-            reply = HttpReply(response, translated)
             yield reply
             await reply.settle()
         finally:
+            reply.close()
             await response.aclose()
 
     @property
@@ -270,11 +274,12 @@ class CompletionsClient:
             )
             async with asyncio.timeout(limit):
                 response = await self._http.handle_async_request(request)
+        reply = HttpReply(response, translated)
         try:
-            reply = HttpReply(response, translated)
             yield reply
             await reply.settle()
         finally:
+            reply.close()
             await response.aclose()
 
     def _url(self, address: str) -> httpx.URL:
