@@ -154,11 +154,12 @@ class Answer:
 
     async def _show_working(self) -> None:
         await asyncio.sleep(PATIENCE)
-        if self._delivery.is_visible:
-            return
         adapter, target = self._turn.adapter, self._turn.target
         try:
-            await adapter.indicate(target, Activity.WORKING)
+            async with self._means.indications:
+                if self._delivery.is_visible:
+                    return
+                await adapter.indicate(target, Activity.WORKING)
             await asyncio.Event().wait()
         finally:
             await adapter.indicate(target, Activity.IDLE)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from core.adapter import Adapter, Target
@@ -20,6 +21,11 @@ from core.storage import Row, Store
 
 if TYPE_CHECKING:
     from core.tools.turns import Tools
+
+
+INDICATIONS = 8
+"""At once: when hundreds of answers begin together, these calls would make all of them late, and
+most are no longer needed when their turn comes."""
 
 
 def _nothing() -> None:
@@ -40,6 +46,8 @@ class Means:
     """Called when actions may have been planned, and are durable."""
     tools: Tools | None = None
     """What the model may call; None: nothing, and then none of it is loaded."""
+    indications: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(INDICATIONS))
+    """For calls that show that an answer is under way."""
 
     def scope(self, place: Place, author: Author | None = None) -> Scope:
         """What moderation says holds there, for this person, now."""

@@ -35,6 +35,7 @@ class Status:
             SESSION: OrderedDict(),
             STATUS: OrderedDict(),
         }
+        self._posted: OrderedDict[Key, None] = OrderedDict()
         self._clearing: set[asyncio.Task[None]] = set()
 
     async def indicate(self, target: Target, activity: Activity) -> None:
@@ -44,9 +45,11 @@ class Status:
             return
         asker = target.asker.id if target.asker else None
         if activity is Activity.WORKING:
+            self._posted.pop((channel, thread), None)
             processing = {"status": "processing", "initiator_user_id": asker}
             await self._set(SESSION, (channel, thread), processing, busy=True)
-            await self._set(STATUS, (channel, thread), {"status": THINKING}, busy=True)
+            if (channel, thread) not in self._posted:  # else there is more to see than a status
+                await self._set(STATUS, (channel, thread), {"status": THINKING}, busy=True)
             return
         for method, idle in ((SESSION, "active"), (STATUS, "")):
             if (channel, thread) in self._busy[method]:
@@ -63,7 +66,9 @@ class Status:
 
     def posted(self, target: Target) -> None:
         """A message in the thread clears its status."""
-        self._busy[STATUS].pop((target.place.channel, target.place.thread or ""), None)
+        key = (target.place.channel, target.place.thread or "")
+        self._busy[STATUS].pop(key, None)
+        _keep(self._posted, key)
 
     async def close(self) -> None:
         """Give up what still waits for a limit."""
@@ -95,6 +100,10 @@ class Status:
             return
         self._busy[method].pop(key, None)
         if busy:
-            self._busy[method][key] = None
-            if len(self._busy[method]) > BUSY:
-                self._busy[method].popitem(last=False)
+            _keep(self._busy[method], key)
+
+
+def _keep(keys: OrderedDict[Key, None], key: Key) -> None:
+    keys[key] = None
+    if len(keys) > BUSY:
+        keys.popitem(last=False)

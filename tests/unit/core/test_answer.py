@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -14,10 +15,12 @@ from fakes.waiting import until
 from bots.simulators.completions import Options
 from bots.simulators.completions.options import Scripted
 from core import chat as chats
+from core.adapter import Activity, Target
 from core.chat import BUSY
 from core.errors import PermissionDenied, PlatformUnavailable
 from core.giving_up import GAVE_UP
 from core.inbox import turn_id
+from core.means import INDICATIONS
 from core.messages import Author
 from core.moderation import Verdict
 
@@ -283,3 +286,30 @@ class TestFailing:
         await core.say("two")
         await core.settled()
         assert "Alice: two" in core.adapter.texts()
+
+
+async def test_few_answers_show_at_once_that_they_are_under_way(make: Make) -> None:
+    """Of many that begin together only some call; who has words to show needs no sign any more."""
+    async with make(options=Options("echo", first_delay=1.1)) as core:
+        indicate, calls, most = core.adapter.indicate, 0, 0
+
+        async def slowly(target: Target, activity: Activity) -> None:
+            nonlocal calls, most
+            if activity is Activity.WORKING:
+                calls += 1
+                most = max(most, calls)
+                try:
+                    await asyncio.sleep(0.2)
+                finally:
+                    calls -= 1
+            await indicate(target, activity)
+
+        core.adapter.indicate = slowly
+        for number in range(40):
+            await core.say(f"question {number}", channel=f"C{number}")
+        await core.settled()
+
+    assert most == INDICATIONS
+    assert core.adapter.activities.count(Activity.WORKING) < 40
+    assert len(core.adapter.shown) == 40
+    assert core.adapter.working == {}
