@@ -268,7 +268,9 @@ async def test_a_broken_policy_is_told_line_by_line(base: Config, tmp_path: Path
     file = tmp_path / "moderation.toml"
     file.write_text('mode = "shado"\n[[rules]]\nid = "a"\nregexes = ["("]\n')
     settings = ModerationConfig(remote="off", file=str(file))
-    (line,) = of(await run(base, moderation=settings), "moderation", "FAIL")
+    report = await run(base, moderation=settings)
+    (line,) = of(report, "moderation", "FAIL")
+    assert report.exit_code == 2  # as a run ends
     assert f"{file}:1" in line
     assert f"{file}:4" in line
     file.write_text('[[rules]]\nid = "a"\nterms = ["b"]\n')
