@@ -66,7 +66,7 @@ class PostgresStore:
         """Connect and migrate."""
         try:
             with translated():
-                await self._pool.open(wait=True, timeout=TIMEOUT)
+                await self._opened()
                 async with self._pool.connection() as connection:
                     await migrate(connection, self._schema)
         except BaseException as exc:
@@ -75,6 +75,14 @@ class PostgresStore:
                 raise StoreUnavailable(f"{exc}; see storage.url (DATABASE_URL)") from exc
             raise
         return self
+
+    async def _opened(self) -> None:
+        try:
+            await self._pool.open(wait=True, timeout=TIMEOUT)
+        except psycopg_pool.PoolTimeout:
+            # the pool knows only that it took too long; one connection says why
+            await (await Connection.connect(self._url, connect_timeout=3)).close()
+            raise
 
     async def __aexit__(self, *exc_info: object) -> None:
         """Finish what was submitted, then close."""
@@ -197,7 +205,7 @@ def translate(exc: BaseException) -> StoreError:
         return Conflict(str(exc))
     if isinstance(exc, psycopg.errors.ProgrammingError | psycopg.errors.DataError):
         return StoreError(f"The database refused a statement: {exc}")
-    return StoreUnavailable(f"The database can't be used: {exc}")
+    return StoreUnavailable(f"The database can't be used: {' '.join(str(exc).split())}")
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
@@ -51,3 +52,19 @@ async def test_a_commit_that_fails_fails_the_second_moment_only() -> None:
     assert await write.stored == 1
     with pytest.raises(StoreUnavailable):
         await write.durable
+
+
+async def test_a_server_that_is_not_there_is_named_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the pool only calls a timeout is told as what the connection met."""
+    postgres = pytest.importorskip("core.storage.postgres")
+    monkeypatch.setattr(postgres, "TIMEOUT", 0.3)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(StoreUnavailable, match=rf"{port}.*refused.*see storage\.url") as told:
+            async with postgres.PostgresStore(f"postgresql://me:secret@127.0.0.1:{port}/none"):
+                pass
+
+    assert "secret" not in str(told.value)
