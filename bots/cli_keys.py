@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bots.terminal import ConfigFile, execute, fail, load
+from core.secret import mask_url
 
 if TYPE_CHECKING:
     from core.config import Config
@@ -89,7 +90,8 @@ async def _create(config: Config, given: dict[str, Any], *, as_json: bool) -> in
     typer.echo(made["key"])
     typer.echo(
         f"Key {made['id']} ({made['name']}) with {', '.join(made['scopes'])}, "
-        f"expires: {made['expires'] or 'never'}. It is shown this once.",
+        f"expires: {made['expires'] or 'never'}. It is shown this once, and known to whoever "
+        f"serves {mask_url(config.storage.url)}.",
         err=True,
     )
     if not config.rest.enabled:
@@ -103,7 +105,8 @@ async def _list(config: Config, *, as_json: bool) -> int:
         _print({"keys": keys})
         return 0
     if not keys:
-        typer.echo("There are no keys: talkwarden key create NAME --scope chat")
+        where = mask_url(config.storage.url)
+        typer.echo(f"There are no keys in {where}: talkwarden key create NAME --scope chat")
     for key in keys:
         ends = f", expires {key['expires']}" if key["expires"] else ""
         limits = "".join(f", {name} {value}" for name, value in key["limits"].items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,12 +28,19 @@ PolicyFile = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-@app.command()
+class Platform(StrEnum):
+    """Where a text may have been written."""
+
+    SLACK = "slack"
+    DISCORD = "discord"
+
+
+@app.command(short_help="Every hit of the rules in a text, and what follows.")
 def explain(  # noqa: PLR0913, PLR0917  # each is one option
     text: Annotated[str, typer.Argument(help="The text; `-` reads it from the standard input.")],
     config: ConfigFile = None,
     policy: PolicyFile = None,
-    platform: Annotated[str, typer.Option(help="slack or discord.")] = "slack",
+    platform: Annotated[Platform, typer.Option(help="As if written there.")] = Platform.SLACK,
     workspace: Annotated[str, typer.Option(help="As if written in this workspace (id).")] = "",
     channel: Annotated[str, typer.Option(help="As if written in this channel (id).")] = "",
     role: Annotated[list[str] | None, typer.Option(help="As if by one with this role.")] = None,
@@ -47,13 +55,13 @@ def explain(  # noqa: PLR0913, PLR0917  # each is one option
 
     written = sys.stdin.read() if text == "-" else text
     book = guarded(lambda: _book(load(config, warn=False), policy))
-    place = Place(platform, workspace, channel)
+    place = Place(platform.value, workspace, channel)
     author = Author("", roles=tuple(role or ()))
     found = find(book, written, place, author, time.time())
     typer.echo(json.dumps(found, ensure_ascii=False) if as_json else shown(found))
 
 
-@app.command("eval")
+@app.command("eval", short_help="Judge a file's lines by the file's own terms.")
 def eval_command(
     file: Annotated[Path, typer.Argument(help="JSON lines: id, text, term, should_match.")],
     terms: Annotated[Path | None, typer.Option(help="More terms, one a line.")] = None,
@@ -80,7 +88,7 @@ def eval_command(
     guarded(run)
 
 
-@app.command()
+@app.command(short_help="Rules, scorers, open work, proposed thresholds.")
 def status(config: ConfigFile = None, as_json: Json = False) -> None:
     """Say which rules, policy and scorers hold, what is undone, which thresholds are proposed."""
     import json  # noqa: PLC0415
@@ -109,7 +117,7 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
     execute(run())
 
 
-@app.command()
+@app.command(short_help="What another policy would change of stored traffic.")
 def replay(
     policy: Annotated[Path, typer.Option("--policy", help="The policy file to try.")],
     since: Annotated[str, typer.Option(help="How far back: a span (30d, 12h) or a date.")] = "30d",

@@ -105,10 +105,10 @@ def summary(result: Result, count: int, seconds: float) -> str:
         f"caught {result.caught} of {meant} that should match{share}",
         f"false hits: {len(result.false_hits)} of {clean} that should not",
     ]
-    for name, ids in (("missed", result.missed), ("false hits", result.false_hits)):
+    for name, ids in (("missed lines", result.missed), ("falsely hit", result.false_hits)):
         if ids:
             more = f" and {len(ids) - MAX_FAULTS} more" if len(ids) > MAX_FAULTS else ""
-            parts.append(f"{name}: {', '.join(map(str, ids[:MAX_FAULTS]))}{more}")
+            parts.append(f"{name}, by id: {', '.join(map(str, ids[:MAX_FAULTS]))}{more}")
     return "\n".join(parts)
 
 

@@ -137,7 +137,7 @@ def test_eval_counts_what_is_caught_missed_and_hit_falsely(folder: Path) -> None
     assert json.loads(done.stdout) == {"caught": 2, "missed": [6], "false_hits": [4]}
     done = talkwarden(folder, "eval", "lines.jsonl")
     assert "caught 2 of 3" in done.stdout
-    assert "missed: 6" in done.stdout
+    assert "missed lines, by id: 6" in done.stdout
     assert done.returncode == 0
 
 
