@@ -199,8 +199,14 @@ class Adapter(Protocol):
     async def withdraw(self, target: Target, message_id: str) -> None:
         """Delete one of our own messages. Idempotent. Raises PlatformError."""
 
-    async def find(self, target: Target, part: Part, since: float) -> str | None:
-        """The platform id of a part whose post has an unknown outcome; None: it is not there."""
+    async def find(
+        self, target: Target, part: Part, since: float, *, again: bool = True
+    ) -> str | None:
+        """The platform id of a part whose post has an unknown outcome; None: it is not there.
+
+        With `again` it is posted once more if it is not found, so that a platform which knows
+        repetitions by their nonce need not look.
+        """
 
     async def indicate(self, target: Target, activity: Activity) -> None:
         """Show or clear "working"; never raises for a platform that can't."""

@@ -265,13 +265,13 @@ class Delivery:
         )
         self._intended.add(index)
 
-    async def _look_for(self, index: int) -> str | None:
-        """The message of a part whose post has an unknown outcome."""
+    async def _look_for(self, index: int, *, again: bool = True) -> str | None:
+        """The message of a part whose post has an unknown outcome, and may be made `again`."""
         since = self._doubtful.get(index)
         if since is None:
             return None
         part = Part(turn=self._turn, index=index, text="")
-        found = await self._call(lambda: self._adapter.find(self._target, part, since))
+        found = await self._call(lambda: self._adapter.find(self._target, part, since, again=again))
         faults.reach("find.after")
         del self._doubtful[index]
         if found is not None:
@@ -329,7 +329,7 @@ class Delivery:
         count = len(self._parts()) if self._text else 0
         for index in sorted(self._doubtful):
             if index >= count:
-                await self._look_for(index)
+                await self._look_for(index, again=False)
         for index in [index for index in self._ids if index >= count]:
             message_id = self._ids.pop(index)
             faults.reach("withdraw.before")

@@ -140,12 +140,14 @@ class DiscordAdapter:
         """Delete one of the bot's messages."""
         await self._poster.withdraw(target, message_id)
 
-    async def find(self, target: Target, part: Part, since: float) -> str | None:
+    async def find(
+        self, target: Target, part: Part, since: float, *, again: bool = True
+    ) -> str | None:
         """The message of a part whose post has an unknown outcome.
 
-        None while Discord still enforces the part's nonce: it may simply be posted again.
+        None while Discord still enforces the part's nonce: it may simply be posted `again`.
         """
-        return await self._history.find(target, part, since)
+        return await self._history.find(target, part, since, again=again)
 
     async def indicate(self, target: Target, activity: Activity) -> None:
         """Show that the bot is typing; a deferred interaction shows it by itself."""

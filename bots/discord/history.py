@@ -86,7 +86,7 @@ class History:
             if message is not None:
                 yield message
 
-    async def find(self, target: Target, part: Part, since: float) -> str | None:
+    async def find(self, target: Target, part: Part, since: float, *, again: bool) -> str | None:
         """The id of a part that may have been posted at `since` (seconds since the epoch)."""
         handle = handles.decode(target.handle)
         if handle is not None and target.is_only_for_asker:
@@ -95,7 +95,7 @@ class History:
             return None  # filled in again, which changes nothing
         if handle is not None and not handle.is_button and not part.index and handle.is_alive():
             return None
-        if time.time() - since < NONCE_WINDOW:
+        if again and time.time() - since < NONCE_WINDOW:
             return None
         start = target.reply_to or snowflake(since - 5)
         try:

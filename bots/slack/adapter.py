@@ -165,7 +165,14 @@ class SlackAdapter:
         """Delete the message."""
         await self._poster.withdraw(target, message_id)
 
-    async def find(self, target: Target, part: Part, since: float) -> str | None:
+    async def find(
+        self,
+        target: Target,
+        part: Part,
+        since: float,
+        *,
+        again: bool = True,  # noqa: ARG002  # Slack knows no repetitions: it is always looked for
+    ) -> str | None:
         """Look for the part's metadata in the thread, or for a stream that was left open."""
         if target.is_only_for_asker and not target.place.is_private:
             return None

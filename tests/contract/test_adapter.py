@@ -133,6 +133,15 @@ async def test_a_post_of_unknown_outcome_can_be_made_sure_of(platform: Platform)
     assert whole(platform.seen()) == "one"
 
 
+async def test_a_post_that_will_not_be_repeated_is_found_at_once(platform: Platform) -> None:
+    """Whoever wants it gone can't make sure of it by posting once more."""
+    adapter = platform.adapter
+    since = time.time()
+    where = target_of(await platform.ask("hello"))
+    message_id = await adapter.post(where, part("one"))
+    assert await adapter.find(where, part(""), since, again=False) == message_id
+
+
 async def test_what_was_never_posted_is_not_found(platform: Platform) -> None:
     """Neither another part nor another turn's is taken for the one that is looked for."""
     adapter = platform.adapter
@@ -141,7 +150,8 @@ async def test_what_was_never_posted_is_not_found(platform: Platform) -> None:
     await adapter.post(where, part("one"))
     other = target_of(await platform.ask("again"))
     assert await adapter.find(other, part("", turn="other"), since) is None
-    assert await adapter.find(where, part("", index=1), since) is None
+    for again in (True, False):
+        assert await adapter.find(where, part("", index=1), since, again=again) is None
 
 
 async def test_a_long_text_is_cut_without_loss(platform: Platform) -> None:

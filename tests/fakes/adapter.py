@@ -136,7 +136,9 @@ class FakeAdapter:
             self.withdrawn.append(message_id)
         self._leave("withdraw")
 
-    async def find(self, target: Target, part: Part, since: float) -> str | None:
+    async def find(
+        self, target: Target, part: Part, since: float, *, again: bool = True
+    ) -> str | None:
         """The message with the part's key."""
         await self._enter("find", "", part.key)
         for posted in self.shown.values():

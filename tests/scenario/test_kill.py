@@ -63,3 +63,37 @@ async def test_killed_in_the_middle_and_answered_once() -> None:
 async def test_killed_on_postgresql_and_answered_once() -> None:
     """The same on PostgreSQL, where the dead process's lease has to run out first."""
     await kill_after(0.3, store="postgres")
+
+
+async def killed_behind_a_post(platform: str) -> None:
+    """Kill between a post and its note, delete the question, start: nothing is left of it."""
+    answer = Options(tokens=WORDS, duration=1.0)
+    async with (
+        world((platform,), is_started=False, model=answer, slack=NOT_BY_ITSELF) as w,
+        bot_process(w, is_started=False) as bot,
+    ):
+        await bot.start(until="post.after@1")
+        if platform == "slack":
+            thread = await w.say_slack("a question")
+            await bot.wait()
+            await w.slack.delete("C0GENERAL", thread)
+        else:
+            question = await w.say("a question")
+            await bot.wait()
+            (posted,) = w.replies()
+            assert posted.reference == question
+            await w.discord.delete(question)
+        await bot.start()
+        await w.idle(quiet=1.0)
+        if platform == "slack":
+            await redeliver(w)
+            await w.idle(quiet=1.0)
+            assert not [each for each in w.slack.own_messages() if not each.deleted]
+        else:
+            assert not w.replies()
+        assert await bot.terminate() == 0
+
+
+async def test_killed_behind_a_post_whose_question_goes_meanwhile() -> None:
+    """What was posted and not noted is withdrawn too, though nothing will be posted again."""
+    await together(killed_behind_a_post("slack"), killed_behind_a_post("discord"))
