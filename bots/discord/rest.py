@@ -110,6 +110,8 @@ class Slots(Ratelimit):
         self._arm()
 
 
+CONNECTIONS = 128
+"""At once; Discord lets a bot make 50 calls a second."""
 CLEARED = 256
 """New rate limits between two looks for expired ones."""
 
@@ -120,6 +122,12 @@ class Rest(HTTPClient):
     def __init__(self, loop: asyncio.AbstractEventLoop, api_url: str) -> None:
         super().__init__(loop, max_ratelimit_timeout=PATIENCE)
         self._api_url = api_url.rstrip("/")
+
+    async def static_login(self, token: str) -> Any:
+        """Log in, with a bounded number of connections: hundreds at once cost more to open than
+        they save."""
+        self.connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+        return await super().static_login(token)
 
     def get_ratelimit(self, key: str) -> Ratelimit:
         """The limit that the SDK keeps under this key, of our kind."""
