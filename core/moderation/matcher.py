@@ -63,7 +63,7 @@ BOTH = 3
 """A term that asks for the edge of a word at either end."""
 ASCII_WORD = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789")
 FULL = (0,)
-LONG = 1800
+LONG = 2000
 """Characters of a text, or of the parts of a longer one that hint at it, that are read anew."""
 MANY = 300
 """Candidates in one reading that are looked at."""
