@@ -299,7 +299,7 @@ async def test_few_answers_show_at_once_that_they_are_under_way(make: Make) -> N
                 calls += 1
                 most = max(most, calls)
                 try:
-                    await asyncio.sleep(0.2)
+                    await asyncio.sleep(0.5)
                 finally:
                     calls -= 1
             await indicate(target, activity)
