@@ -22,7 +22,7 @@ from core.completions.limits import Limits
 from core.completions.patience import Patience
 from core.completions.retry import Course, Health, Refusals, carry_out
 from core.completions.stream import ChatStream, Means, collect
-from core.completions.transport import AiohttpTransport
+from core.completions.transport import EAGER, AiohttpTransport
 from core.completions.types import (
     ChatReply,
     ChatRequest,
@@ -211,7 +211,7 @@ class CompletionsClient:
                 outgoing.url,
                 content=outgoing.content,
                 headers=dict(outgoing.headers),
-                extensions={"timeout": timeout.as_dict()},
+                extensions={"timeout": timeout.as_dict(), EAGER: True},
             )
             response = await self._http.handle_async_request(request)
         reply = HttpReply(response, translated)

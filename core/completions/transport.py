@@ -18,6 +18,9 @@ from yarl import URL
 KEEPALIVE = 30.0
 """Seconds that an idle connection is kept."""
 
+EAGER = "talkwarden.eager"
+"""A request's extension: whoever reads its events passes each on as it comes."""
+
 _GATHER_EACH, _GATHER_LEAST, _GATHER_MOST = 0.0002, 0.005, 0.1
 """Seconds that an event stream is gathered: for each connection in use, at least, at most."""
 
@@ -92,8 +95,11 @@ class _Body(httpx.AsyncByteStream):
     so that one read brings several events.
     """
 
-    def __init__(self, reply: aiohttp.ClientResponse, mapped: _Mapped, slots: _Slots) -> None:
+    def __init__(
+        self, reply: aiohttp.ClientResponse, mapped: _Mapped, slots: _Slots, *, is_eager: bool
+    ) -> None:
         self._reply = reply
+        self._is_eager = is_eager
         self._mapped = mapped
         self._slots: _Slots | None = slots
 
@@ -106,7 +112,10 @@ class _Body(httpx.AsyncByteStream):
             if not block:
                 return
             yield block
-            if is_events and self._slots is not None and self._slots.gathering:
+            if not is_events or self._slots is None or not self._slots.gathering:
+                continue
+            # events that come one by one come no cheaper together, only later
+            if not self._is_eager or block.count(b"\n\n") > 1:
                 await self._gather(self._slots.gathering)
 
     async def _gather(self, seconds: float) -> None:
@@ -162,7 +171,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return httpx.Response(
             status_code=reply.status,
             headers=list(reply.raw_headers),
-            stream=_Body(reply, mapped, self._slots),
+            stream=_Body(reply, mapped, self._slots, is_eager=request.extensions.get(EAGER, False)),
             extensions={"http_version": b"HTTP/1.1"},
             request=request,
         )

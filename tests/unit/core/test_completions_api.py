@@ -151,6 +151,23 @@ async def test_a_stream_is_asked_for_again_before_its_first_event(kind: Any) -> 
         assert len(model.requests) == 2
 
 
+async def test_many_streams_are_passed_on_as_they_come() -> None:
+    """With hundreds open, events that come one by one are read one by one, and none is lost."""
+    text = " ".join(f"word{number}" for number in range(20))
+    async with api_of(Options(tokens=20, duration=1.0)) as (api, _):
+
+        async def batches() -> list[int]:
+            async with api.chat_stream("Hi") as stream:
+                sizes = [len(batch) async for batch in stream]
+                assert stream.text == text
+            return sizes
+
+        found = await asyncio.gather(*(batches() for _ in range(200)))
+
+    sizes = sorted(size for each in found for size in each)
+    assert sizes[len(sizes) // 2] == 1
+
+
 @pytest.mark.parametrize("kind", ["cut", "reset", "stream_error", "bad_chunk", "no_finish"])
 async def test_a_stream_that_breaks_says_what_had_come(kind: Any) -> None:
     """After the first event nothing is repeated, and what came before the fault is handed on."""
