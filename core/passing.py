@@ -35,6 +35,7 @@ async def _checked(
                 out += outlet.feed(payload)
             if out:
                 yield out
+        out = []  # it is out: the endings must not bring it again
         out = outlet.end()
     except Violation as exc:
         out = [*out, *_endings(exc, outlet, usage)]

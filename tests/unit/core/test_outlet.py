@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from core.moderation.gate import StreamGate, Violation
 from core.moderation.rules import LocalRules
 from core.moderation.specs import RuleSpec
 from core.outlet import Outlet
+from core.passing import passed
 
 RULES = LocalRules.build(
     [
@@ -157,3 +159,19 @@ def test_the_usage_follows_the_endings_where_it_was_asked_for() -> None:
     asked = stopped(outlet(), violating, usage=usage)
     assert asked[-1] == {**HEAD, "choices": [], "usage": usage}
     assert len(stopped(outlet(shows_usage=False), violating, usage=usage)) == 1
+
+
+async def test_what_is_out_comes_once_when_the_end_breaks_a_rule() -> None:
+    """A term that only the end makes certain ends the answer, and repeats nothing of it."""
+    given = [chunk({"content": "hello "}), chunk({"content": "badword"})]
+
+    async def chunks() -> AsyncIterator[list[bytes]]:
+        yield given
+
+    walk = passed(chunks(), outlet(), lambda: None, is_scored=False)
+    first, *endings = [payload async for batch in walk for payload in batch]
+
+    assert first == given[0]
+    assert [msgspec.json.decode(each)["choices"][0]["finish_reason"] for each in endings] == [
+        "content_filter"
+    ]
