@@ -46,7 +46,9 @@ class _Allowed(NamedTuple):
 class DomainSet:
     """The domains of all rules, the links that some rules want out, and the invitations."""
 
-    __slots__ = ("_allowed", "_everything", "_invites", "_looks", "_owners", "_sizes", "_wholes")
+    __slots__ = (
+        "_allowed", "_endings", "_everything", "_invites", "_looks", "_owners", "_sizes", "_wholes",
+    )  # fmt: skip
 
     def __init__(self, owned: Sequence[tuple[int, RuleSpec]]) -> None:
         self._owners: dict[str, tuple[int, ...]] = {}
@@ -62,6 +64,7 @@ class DomainSet:
                     self._owners[name] = (*self._owners.get(name, ()), number)
                     looks = Reading(name).looks().text
                     self._looks[looks] = (*self._looks.get(looks, ()), number)
+        self._endings = {name.rpartition(".")[2] for name in (*self._owners, *self._looks)}
         self._sizes = sorted({name.count(".") + 1 for name in self._owners})
 
     def find(self, text: str) -> Iterator[Found]:
@@ -109,7 +112,7 @@ class DomainSet:
         *,
         only_named: bool = False,
     ) -> Iterator[tuple[Reading, int, int, int]]:
-        text, endings = reading.text, {name.rpartition(".")[2] for name in owners}
+        text, endings = reading.text, self._endings
         for count, (start, end) in enumerate(_hosts(text)):
             if len(done) == len(self._allowed):
                 return
