@@ -8,27 +8,38 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
-from core.moderation.invites import Invite, invitation, is_invite_host, spelled
+from core.moderation.hosts import Endings, Host, hosts, labels_of, spelled_out
+from core.moderation.invites import HOSTS, Invite, invitation, is_invite_host, spelled
 from core.moderation.specs import RuleSpec
 from core.moderation.top_level import AMBIGUOUS, COUNTRIES, GENERIC
 from core.moderation.unescaping import Reading
 from core.moderation.verdicts import Found
 
-MAX_FINDS = 100
+MAX_FINDS = 50
 """Finds of one rule in one text; the last one then spans the rest of the text."""
-MAX_HOSTS = 1000
-"""Hosts in one text after which only those that rules name are looked for."""
+MAX_HOSTS = 600
+"""Hosts in one text that end like addresses, after which only those that rules name are
+looked for."""
 
 _WRITTEN = re.compile(r"(?:[^\s/]+?://)?(?:\*\.)?([^\s/:@]+)(?::\d+)?(/\S*)?")
-# begun where a word begins, and possessive: no text makes these slow
-_ASCII = re.compile(r"(?<![A-Za-z0-9-])[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++")
-_ANY = re.compile(r"(?<![^\W_])(?<!-)(?:[^\W_]++|-)++(?:\.(?:[^\W_]++|-)++)++")
-_LONE = re.compile(r"(?<=//)[A-Za-z0-9-]++(?![.\w@-])")
+_LONE = re.compile(r"//([A-Za-z0-9-]++)(?![.\w@-])")
+_DOT = re.compile("[dD][oO][tT]")
 _DOTTED = re.compile(r"\.[^\s.]|\s\.\s")
+_BEFORE = frozenset("/\\@")
+"""What may stand directly before an address and make one of whatever follows."""
+_NO_HOST: Host = (0, 0, "")
 _DOT_LIKE = frozenset("。．｡․")
+
+
+def _endings(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.rpartition(".")[2] for name in names)
+
+
+_INVITING = _endings(HOSTS)
 
 
 class _Allowed(NamedTuple):
@@ -43,20 +54,28 @@ class _Allowed(NamedTuple):
         )
 
 
+class _Wanted(NamedTuple):
+    """What is still looked for in a text."""
+
+    links: bool
+    invites: bool
+    names: bool
+
+
 class DomainSet:
     """The domains of all rules, the links that some rules want out, and the invitations."""
 
     __slots__ = (
-        "_allowed", "_endings", "_everything", "_invites", "_looks", "_owners", "_sizes", "_wholes",
+        "_allowed", "_endings", "_endings_named", "_endings_of", "_everything",
+        "_invites", "_looks", "_named_rules", "_owners", "_sizes",
     )  # fmt: skip
 
     def __init__(self, owned: Sequence[tuple[int, RuleSpec]]) -> None:
         self._owners: dict[str, tuple[int, ...]] = {}
         self._looks: dict[str, tuple[int, ...]] = {}
         self._allowed = {number: _allowed(spec) for number, spec in owned}
-        self._everything = tuple(number for number, spec in owned if "*" in spec.domains)
-        self._invites = tuple(number for number, spec in owned if spec.invites)
-        self._wholes = frozenset((*self._everything, *self._invites))
+        self._everything = frozenset(number for number, spec in owned if "*" in spec.domains)
+        self._invites = frozenset(number for number, spec in owned if spec.invites)
         for number, spec in owned:
             for written in spec.domains:
                 if written != "*":
@@ -64,7 +83,12 @@ class DomainSet:
                     self._owners[name] = (*self._owners.get(name, ()), number)
                     looks = Reading(name).looks().text
                     self._looks[looks] = (*self._looks.get(looks, ()), number)
-        self._endings = {name.rpartition(".")[2] for name in (*self._owners, *self._looks)}
+        self._endings_named = _endings((*self._owners, *self._looks))
+        self._endings = self._endings_named | (_INVITING if self._invites else frozenset())
+        if self._everything:
+            self._endings |= GENERIC | (COUNTRIES - AMBIGUOUS)
+        self._endings_of: dict[_Wanted, Endings] = {}
+        self._named_rules = frozenset(chain.from_iterable(self._owners.values()))
         self._sizes = sorted({name.count(".") + 1 for name in self._owners})
 
     def find(self, text: str) -> Iterator[Found]:
@@ -112,32 +136,63 @@ class DomainSet:
         *,
         only_named: bool = False,
     ) -> Iterator[tuple[Reading, int, int, int]]:
-        text, endings = reading.text, self._endings
-        for count, (start, end) in enumerate(_hosts(text)):
-            if len(done) == len(self._allowed):
+        text, at, count = reading.text, 0, 0
+        everything = frozenset[int]() if only_named else self._everything
+        source: Iterator[Host] = iter(())
+        wanted: _Wanted | None = None
+        while len(done) < len(self._allowed):
+            now = self._wanted(everything, done, is_crowd=count > MAX_HOSTS)
+            if now != wanted:
+                wanted, source = now, self._source(now, text, at)
+            start, at, written = next(source, _NO_HOST)
+            if not at:
                 return
-            is_crowd = not self._wholes or count > MAX_HOSTS or done.issuperset(self._wholes)
-            if is_crowd and _unicode(text[text.rindex(".", start, end) + 1 : end]) not in endings:
+            ending = spelled_out(written)
+            if ending not in self._endings and not self._may_lead(text, start, at, ending):
                 continue
-            labels = _labels(text[start:end])
+            count += 1
+            labels = labels_of(text[start:at])
             for rule in self._named(labels, owners):
-                yield reading, start, end, rule
-            if is_crowd:
-                continue
-            invite = invitation(text, start, end, labels) if self._invites else None
+                yield reading, start, at, rule
+            invite = invitation(text, start, at, labels) if self._invites else None
             if invite is not None:
                 yield from self._invited(reading, invite)
-            if self._everything and not only_named and _is_link(text, start, end, labels):
-                for rule in self._everything:
+            if everything and _is_link(text, start, at, labels):
+                for rule in everything:
                     if not self._lets(rule, labels, invite):
-                        yield reading, start, end, rule
+                        yield reading, start, at, rule
+
+    def _may_lead(self, text: str, start: int, end: int, ending: str) -> bool:
+        """Whether `_is_link` may say so of a name that does not end like one: the quick no."""
+        if not self._everything:
+            return False
+        if text[start - 1 : start] in _BEFORE:
+            return True
+        return ending in AMBIGUOUS and (text[end : end + 1] == "/" or text[start] in "wW")
+
+    def _wanted(self, everything: frozenset[int], done: set[int], *, is_crowd: bool) -> _Wanted:
+        return _Wanted(
+            links=not (is_crowd or everything <= done),
+            invites=not (is_crowd or self._invites <= done),
+            names=not self._named_rules <= done,
+        )
+
+    def _source(self, wanted: _Wanted, text: str, at: int) -> Iterator[Host]:
+        if wanted.links:
+            return hosts(text, at)
+        endings = self._endings_of.get(wanted)
+        if endings is None:
+            words = self._endings_named if wanted.names else frozenset()
+            endings = Endings(words | _INVITING if wanted.invites else words)
+            self._endings_of[wanted] = endings
+        return endings.hosts(text, at)
 
     def _lone(self, reading: Reading) -> Iterator[tuple[Reading, int, int, int]]:
         """Hosts without a dot: http://3232235777."""
         for match in _LONE.finditer(reading.text):
             for rule in self._everything:
-                if not self._allowed[rule].covers((match[0].lower(),)):
-                    yield reading, match.start(), match.end(), rule
+                if not self._allowed[rule].covers((match[1].lower(),)):
+                    yield reading, *match.span(1), rule
 
     def _named(self, labels: Sequence[str], owners: dict[str, tuple[int, ...]]) -> Iterator[int]:
         for count in self._sizes:
@@ -148,8 +203,8 @@ class DomainSet:
 
     def _inside(self, reading: Reading) -> Iterator[tuple[Reading, int, int, int]]:
         """Between spaces nobody knows where an address begins: any labels may be one."""
-        for begin, end in _hosts(reading.text):
-            labels, starts = _labels(reading.text[begin:end]), [begin]
+        for begin, end, _ in hosts(reading.text):
+            labels, starts = labels_of(reading.text[begin:end]), [begin]
             for label in labels:
                 starts.append(starts[-1] + len(label) + 1)
             for count in self._sizes:
@@ -192,7 +247,7 @@ def parse_domain(written: str) -> str:
         raise ValueError("it is no domain")
     if match[2] not in (None, "/"):
         raise ValueError("a domain has no path: take the whole domain, or a regex")
-    labels = _labels(Reading(match[1]).plain().text.strip("."))
+    labels = labels_of(Reading(match[1]).plain().text.strip("."))
     if len(labels) < 2 or not all(_is_label(label) for label in labels):
         raise ValueError("it is no domain")
     return ".".join(labels)
@@ -209,41 +264,6 @@ def looks_like_domain(written: str) -> bool:
         return False
 
 
-def _hosts(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of all that is written with dots between its words."""
-    if "." not in text:
-        return
-    if text.isascii():
-        yield from map(re.Match.span, _ASCII.finditer(text))
-        return
-    for match in _ANY.finditer(text):
-        start, name = match.start(), match[0]
-        if name.isascii():
-            yield match.span()
-            continue
-        for part in _ASCII.finditer(name):
-            before = name[part.start() - 1 : part.start()]
-            # the rest of a word with letters like these is no address; other scripts may touch one
-            if before >= "\u0530" or not before.isalpha():
-                yield start + part.start(), start + part.end()
-        yield match.span()
-
-
-def _labels(name: str) -> list[str]:
-    labels = name.lower().split(".")
-    return [_unicode(label) for label in labels] if "xn--" in name.lower() else labels
-
-
-def _unicode(label: str) -> str:
-    label = label.lower()
-    if not label.startswith("xn--"):
-        return label
-    try:
-        return label[4:64].encode("ascii").decode("punycode").lower()
-    except (UnicodeError, ValueError):
-        return label
-
-
 def _is_label(label: str) -> bool:
     return 0 < len(label) <= 63 and all(each.isalnum() or each in "-_" for each in label)
 
@@ -254,7 +274,7 @@ def _may_hold_link(text: str) -> bool:
         return True
     if "." in text and _DOTTED.search(text) is not None:
         return True
-    return "dot" in text.lower() or not (text.isascii() or _DOT_LIKE.isdisjoint(text))
+    return _DOT.search(text) is not None or not (text.isascii() or _DOT_LIKE.isdisjoint(text))
 
 
 def _is_link(text: str, start: int, end: int, labels: Sequence[str]) -> bool:
@@ -282,7 +302,7 @@ def _allowed(spec: RuleSpec) -> _Allowed:
         match = _WRITTEN.fullmatch(written.strip())
         if match is None:
             continue
-        name, path = ".".join(_labels(match[1])), (match[2] or "").strip("/")
+        name, path = ".".join(labels_of(match[1])), (match[2] or "").strip("/")
         if path:
             code = path.rpartition("/")[2]
             paths.add(f"{name}/{path}")
@@ -309,7 +329,7 @@ def has_link(text: str) -> bool:
     if not _may_hold_link(text):
         return False
     plain = Reading(text).plain().text
-    hosts = ((start, end, _labels(plain[start:end])) for start, end in _hosts(plain))
-    return any(_is_link(plain, *host) for host in hosts) or (
+    found = ((start, end, labels_of(plain[start:end])) for start, end, _ in hosts(plain))
+    return any(_is_link(plain, *host) for host in found) or (
         "//" in plain and _LONE.search(plain) is not None
     )

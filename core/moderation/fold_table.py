@@ -186,6 +186,36 @@ def _derived(character: str) -> str | None:
     return None
 
 
+class _Runs(dict[str, str]):
+    """What runs of characters come to by a table, each looked up once."""
+
+    __slots__ = ("_table",)
+
+    def __init__(self, table: Table) -> None:
+        super().__init__()
+        self._table = table
+
+    def __missing__(self, run: str) -> str:
+        found = self[run] = run.translate(self._table)
+        return found
+
+
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]{1,200}+")
+
+
+def is_foreign(text: str) -> bool:
+    """Whether so much of it is not ASCII that it is read faster character by character."""
+    return len(text.encode(errors="surrogatepass")) - len(text) > len(text) // 3
+
+
+def translated_beyond_ascii(text: str, table: Table) -> str:
+    """`text.translate(table)` for a table that leaves ASCII alone, which costs nothing then."""
+    if is_foreign(text):
+        return text.translate(table)
+    runs = _Runs(table)
+    return _BEYOND_ASCII.sub(lambda match: runs[match[0]], text)
+
+
 def any_of(codes: Iterable[int]) -> str:
     """A class of a regular expression for these code points, by ranges, which are fast."""
     parts: list[str] = []

@@ -9,12 +9,12 @@ import html
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import TypeAlias
 from urllib.parse import unquote
 
-from core.moderation.fold_table import GONE, tables
+from core.moderation.fold_table import GONE, tables, translated_beyond_ascii
 
 # each begins with one of few signs, which is fast to look for
 _ESCAPE = re.compile(
@@ -24,19 +24,20 @@ _ESCAPE = re.compile(
     r"|(?<=\\)(?=[.。．｡․]))",
     re.IGNORECASE,
 )
-_FOREIGN = re.compile(r"[^\x00-\x7f]")
+_FOREIGN_RUN = re.compile(r"[^\x00-\x7f]{1,200}+")
 _SPOT = re.compile(r"[./\\dD](?:(?<![dD])|[oO][tT]\s)")
-_SPACED = re.compile(r"\s{1,3}(?:dot|\.)\s{1,3}|\s{1,3}\.(?=\w)", re.IGNORECASE)
-
+_SPACES = r"\s{1,3}(?:dot|\.)\s{1,3}|\s{1,3}\.(?=\w)"
+_SPACED = re.compile(_SPACES, re.IGNORECASE)
+_ODD = re.compile(rf"[^\x00-\x7f]|{_SPACES}", re.IGNORECASE)
 
 LONG = 4000
 """Characters of a text whose disguised links are all looked for."""
 DISGUISED = 3000
 """Characters around dots and slashes in which they are looked for in a longer one."""
 AROUND = 80
-PIECE = 1000
-"""Characters after which the way back may begin anew."""
 
+_Translation: TypeAlias = tuple[dict[int, str], frozenset[str]]
+"""What characters beyond ASCII are read as, and those that are not read as one."""
 _Swap: TypeAlias = tuple[int, int, int, int]
 """Where something else is read than what is written: from and to in either."""
 
@@ -71,9 +72,9 @@ class Reading:
         """Escapes resolved, unseen characters gone, forms of letters as letters."""
         found = self
         if _may_hold_escape(self.text):
-            found = Reading(_ESCAPE.sub(_meant, self.text), self, "escapes")
+            found = self._unescaped()
         if not found.text.isascii():
-            found = Reading(found.text.translate(forms()), found, "forms")
+            found = Reading(translated_beyond_ascii(found.text, forms()), found, "forms")
         return found
 
     def doubtful(self) -> Reading:
@@ -89,6 +90,10 @@ class Reading:
             low, high = max(last, spot.start() - AROUND), at + AROUND
             piece = text[low:high]
             if not is_ascii and piece.isascii() and _SPACED.search(piece) is None:
+                odd = _ODD.search(text, high)
+                if odd is None:
+                    break
+                at = max(at, odd.start() - 2 * AROUND)
                 continue
             if low > last:
                 cuts.append((last, low))
@@ -107,13 +112,32 @@ class Reading:
         """Each letter as the one that it looks like."""
         if self.text.isascii():
             return self
-        return Reading(self.text.translate(_looks()), self, "looks")
+        return Reading(translated_beyond_ascii(self.text, _looks()[0]), self, "looks")
 
     def closed(self) -> Reading | None:
         """With the spaces around dots gone, and "dot" as a dot; None if there are none."""
         if _SPACED.search(self.text) is None:
             return None
         return Reading(_SPACED.sub(".", self.text), self, "spaces")
+
+    def _unescaped(self) -> Reading:
+        """With what escapes stand for: so many in a siege that they are traced at once."""
+        found = Reading("", self, "escapes")
+        swaps, places, moved = found._swaps, found._places, 0
+
+        def meant(match: re.Match[str]) -> str:
+            nonlocal moved
+            start, end = match.span()
+            read = _meant(match[0])
+            low = start - moved
+            swaps.append((low, low + len(read), start, end))
+            places.append(low)
+            moved = end - low - len(read)
+            return read
+
+        found.text = _ESCAPE.sub(meant, self.text)
+        found._rest = iter(())
+        return found
 
     def _place(self, index: int) -> tuple[int, int]:
         low, high, start, end = self._swaps[bisect_right(self._places, index) - 1]
@@ -132,32 +156,36 @@ class Reading:
                 yield start - moved, start - moved + 1, start, end
                 moved += end - start - 1
             return
-        if self._step in ("forms", "looks"):
-            yield from _widened(source, forms() if self._step == "forms" else _looks())
-            return
-        for match in (_SPACED if self._step == "spaces" else _ESCAPE).finditer(source):
-            start, end = match.span()
-            count = 1 if self._step == "spaces" else len(_meant(match))
-            if count == 1 == end - start:
-                continue
+        for start, end, count in self._changed(source):
             low = start - moved
             yield low, low + count, start, end
             moved += end - start - count
+
+    def _changed(self, source: str) -> Iterator[tuple[int, int, int]]:
+        """What was replaced, from and to, and by how many characters."""
+        if self._step == "spaces":
+            for match in _SPACED.finditer(source):
+                yield *match.span(), 1
+            return
+        table, resized = _forms() if self._step == "forms" else _looks()
+        for run in _FOREIGN_RUN.finditer(source):
+            if not resized.isdisjoint(run[0]):
+                for at, each in enumerate(run[0], run.start()):
+                    if each in resized:
+                        yield at, at + 1, len(table[ord(each)])
 
 
 def _may_hold_escape(text: str) -> bool:
     return "%" in text or "&" in text or "\\" in text or any(each in text for each in "[({<")
 
 
-def _meant(match: re.Match[str]) -> str:
-    if match[0][0] in "%&":
-        return _decoded(match[0])
-    return "" if match[0] == "\\" else "."
-
-
 @lru_cache(2048)
-def _decoded(code: str) -> str:
-    return unquote(code, errors="replace") if code[0] == "%" else html.unescape(code)
+def _meant(escape: str) -> str:
+    if escape[0] == "%":
+        return unquote(escape, errors="replace")
+    if escape[0] == "&":
+        return html.unescape(escape)
+    return "" if escape == "\\" else "."
 
 
 # the parts of Unicode in which something is unseen, or a form of something else
@@ -180,25 +208,18 @@ def forms() -> dict[int, str]:
     return found | dict.fromkeys(map(ord, "。．｡․"), ".")
 
 
-def _widened(source: str, table: Mapping[int, str]) -> Iterator[_Swap]:
-    """What the table reads as none or several, and where each piece begins anew.
-
-    Who asks where one place is need not go on to the end.
-    """
-    moved = 0
-    for at in range(0, len(source), PIECE):
-        yield at - moved, at - moved, at, at
-        piece = source[at : at + PIECE]
-        if piece.isascii():
-            continue
-        for match in _FOREIGN.finditer(piece):
-            count = len(table.get(ord(match[0]), " "))
-            if count != 1:
-                start = at + match.start()
-                yield start - moved, start - moved + count, start, start + 1
-                moved += 1 - count
+@cache
+def _forms() -> _Translation:
+    return _translation(forms())
 
 
 @cache
-def _looks() -> dict[int, str]:
-    return {code: "" if read == GONE else read for code, read in tables()[0].items() if code > 127}
+def _looks() -> _Translation:
+    looks, _ = tables()
+    return _translation(
+        {code: "" if read == GONE else read for code, read in looks.items() if code > 127}
+    )
+
+
+def _translation(table: dict[int, str]) -> _Translation:
+    return table, frozenset(chr(code) for code, read in table.items() if len(read) != 1)
