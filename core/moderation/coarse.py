@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import compress
-from operator import ne
+from itertools import compress, islice
+from typing import TypeAlias
 
 from core.moderation.fold_table import tables
+
+Match: TypeAlias = tuple[int, int, int]
+"""The number of a pattern, and from where to where it stands."""
 
 _SAME = {"l": "i", "v": "u", "q": "g", "b": "g"}
 _FIGURES = {
@@ -25,9 +28,27 @@ CLASSES = bytes(ord(chr(code).translate(_PAIRS)) for code in range(128)) + bytes
 """For bytes in UTF-8, which is several times as fast as translating a text that is not ASCII."""
 
 
+def coarse_bytes(folded: str) -> bytes:
+    """The text in UTF-8 with all letters and figures that may stand for each other as one."""
+    return folded.encode(errors=_LONE).translate(CLASSES)
+
+
 def classes(folded: str) -> str:
-    """The text with all letters and figures that may stand for each other as one."""
-    return folded.encode(errors=_LONE).translate(CLASSES).decode(errors=_LONE)
+    """As `coarse_bytes`, as a text again."""
+    return coarse_bytes(folded).decode(errors=_LONE)
+
+
+def in_characters(data: bytes, matches: Sequence[Match]) -> Sequence[Match]:
+    """Matches in UTF-8, by character instead of by byte."""
+    if not matches or data.isascii():
+        return matches
+    at = count = 0
+    known: dict[int, int] = {}
+    for place in sorted({place for _, *span in matches for place in span}):
+        count += len(data[at:place].decode(errors=_LONE))
+        known[place] = count
+        at = place
+    return [(pattern, known[start], known[end]) for pattern, start, end in matches]
 
 
 def _first(match: re.Match[str]) -> str:
@@ -46,18 +67,26 @@ class Squeezed:
         self._at: list[int] = []
         self._heads: list[int] = []
 
-    def trace(self) -> None:
-        """Work the way back out; asked for once something was found, which is seldom."""
+    def trace(self, count: int) -> None:
+        """Work out the way back from the first so many units.
+
+        Asked for once something was found, which is seldom.
+        """
         coarse, letters = self._coarse, self._letters
+        heads: list[int] = []
+        last = 0
+        for run in _RUN.finditer(letters):
+            heads += range(last, run.start() + 1)
+            last = run.end()
+            if len(heads) > count:
+                break
+        heads += range(last, min(len(letters), last + count - len(heads)) + 1)
         are_letters = (
             coarse.encode().translate(_ARE_LETTERS)
             if coarse.isascii()
             else map(str.isalnum, coarse)
         )
-        self._at = list(compress(range(len(coarse)), are_letters))
-        heads = [0] if letters else []
-        heads += compress(range(1, len(letters)), map(ne, letters, letters[1:]))
-        heads.append(len(letters))
+        self._at = list(islice(compress(range(len(coarse)), are_letters), heads[-1] + 1))
         self._heads = heads
 
     def is_inside(self, low: int, high: int, text: str) -> bool:
@@ -103,15 +132,15 @@ _SEPARATOR = re.compile(r"[^\w\n]|_")
 _RUN = re.compile(r"([^\n])\1+")
 
 
-def patterns_of(cores: Sequence[str], numbers: Sequence[int]) -> Iterator[tuple[int, str]]:
+def patterns_of(cores: Sequence[str], numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     """Each term in coarse letters: as it is spelled, and without gaps and repetitions."""
-    coarse = classes(_folded([cores[number] for number in numbers]))
-    plain = coarse.split("\n")
+    folded = _folded([cores[number] for number in numbers])
+    plain = coarse_bytes(folded).split(b"\n")
     yield from zip(numbers, plain, strict=True)
-    squeezed = _RUN.sub(r"\1", _SEPARATOR.sub("", coarse)).split("\n")
-    for number, one, other in zip(numbers, plain, squeezed, strict=True):
-        if one != other and len(other) > 1:
-            yield number, other
+    squeezed = _RUN.sub(r"\1", _SEPARATOR.sub("", classes(folded)))
+    for number, one, other in zip(numbers, plain, squeezed.split("\n"), strict=True):
+        if len(other) > 1 and one != (pattern := other.encode(errors=_LONE)):
+            yield number, pattern
 
 
 def has_letters(core: str) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from core.moderation.likeness import STANDS_FOR, spell
@@ -74,26 +75,23 @@ class MaskIndex:
     def find(self, text: str) -> Iterator[Masked]:
         """Every covered word in a folded text that some term fits."""
         known: dict[str, list[int]] = {}
-        for match in _TOKEN.finditer(text):
-            token, at = match[0], match.start()
-            if text[at - 1 : at] in _PATH and _STRONG.isdisjoint(token):
+        phrased: dict[str, list[tuple[int, int]]] = {}
+        for start, end, is_emphasised in _covered(text):
+            if len(known) + len(phrased) >= MAX_TOKENS:
+                return
+            word = text[start:end]
+            if self._phrases:
+                spots = phrased.get(word)
+                if spots is None:
+                    spots = phrased[word] = list(self._spots(word))
+                yield from self._in_phrases(text, start, spots)
+            if len(word) < MIN_LETTERS or is_emphasised():
                 continue
-            for start, end in _parts(token):
-                word = token[start:end]
-                if word.isalnum() or len(word) < MIN_IN_PHRASE:
-                    continue
-                if len(known) >= MAX_TOKENS:
-                    return
-                if self._phrases:
-                    known.setdefault(f" {word}", [])
-                    yield from self._in_phrases(text, at + start, word)
-                if len(word) < MIN_LETTERS or _is_emphasised(text, at, match.end(), word):
-                    continue
-                terms = known.get(word)
-                if terms is None:
-                    terms = known[word] = list(self._fitting(word))
-                for term in terms:
-                    yield Masked(at + start, at + end, term)
+            terms = known.get(word)
+            if terms is None:
+                terms = known[word] = list(self._fitting(word))
+            for term in terms:
+                yield Masked(start, end, term)
 
     def _fitting(self, word: str) -> Iterator[int]:
         if not _is_masked(word):
@@ -113,18 +111,35 @@ class MaskIndex:
         firsts = _readings(first) if first.isalnum() else self._ends[1]
         return [f"{size}{a}{b}" for a in firsts for b in lasts]
 
-    def _in_phrases(self, text: str, at: int, word: str) -> Iterator[Masked]:
-        """The terms of several words that have this one, where all the others are there too."""
+    def _spots(self, word: str) -> Iterator[tuple[int, int]]:
+        """The terms of several words that may have this one, and where in them it begins."""
         if not _COVERS.issuperset(each for each in word if not each.isalnum()):
             return
         for key in self._keys(word):
-            known = self._phrases.get(key, ())
-            for term, offset in zip(known[::2], known[1::2], strict=True):
-                core = self._cores[term]
-                start = at - offset
-                piece = text[start : start + len(core)] if start >= 0 else ""
-                if len(piece) == len(core) and _reads(core, piece):
-                    yield Masked(start, start + len(core), term)
+            known = self._phrases.get(key)
+            if known is not None:
+                yield from zip(known[::2], known[1::2], strict=True)
+
+    def _in_phrases(self, text: str, at: int, spots: Sequence[tuple[int, int]]) -> Iterator[Masked]:
+        """The terms of which all the other words are there too."""
+        for term, offset in spots:
+            core = self._cores[term]
+            start = at - offset
+            piece = text[start : start + len(core)] if start >= 0 else ""
+            if len(piece) == len(core) and _reads(core, piece):
+                yield Masked(start, start + len(core), term)
+
+
+def _covered(text: str) -> Iterator[tuple[int, int, Callable[[], bool]]]:
+    """Where words with covers stand, and whether those only emphasise them."""
+    for match in _TOKEN.finditer(text):
+        token, (at, stop) = match[0], match.span()
+        if text[at - 1 : at] in _PATH and _STRONG.isdisjoint(token):
+            continue
+        for start, end in _parts(token):
+            word = token[start:end]
+            if not word.isalnum() and len(word) >= MIN_IN_PHRASE:
+                yield at + start, at + end, partial(_is_emphasised, text, at, stop, word)
 
 
 def _reads(core: str, piece: str) -> bool:

@@ -11,11 +11,19 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from core.moderation.candidates import disguise_of, is_plain, is_set_off
-from core.moderation.coarse import CLASSES, WITHOUT_SIGNS, Squeezed, classes, patterns_of
+from core.moderation.coarse import (
+    CLASSES,
+    WITHOUT_SIGNS,
+    Match,
+    Squeezed,
+    classes,
+    in_characters,
+    patterns_of,
+)
 from core.moderation.fold_table import GONE, tables
 from core.moderation.folding import encodable, is_word
 from core.moderation.masks import MaskIndex
-from core.moderation.notes import CROWD, Notes
+from core.moderation.notes import Notes
 from core.moderation.peeling import (
     PUNCTUATION,
     can_be_peeled,
@@ -54,8 +62,7 @@ from core.moderation.views import (
     without_links,
 )
 
-Match: TypeAlias = tuple[int, int, int]
-Scan: TypeAlias = Callable[[str, bool], list[Match]]
+Scan: TypeAlias = Callable[[bytes, bool], list[Match]]
 
 LAYERED = frozenset((SPLIT, CODED))
 """Hints that something may be below a layer."""
@@ -81,22 +88,28 @@ class Matcher:
         "_has_phrases",
         "_hinted",
         "_hinted_ascii",
+        "_kinds",
         "_masks",
         "_owners",
+        "_rules",
         "_scan",
         "_words",
     )
 
-    def __init__(self, cores: Sequence[str], flags: bytes, numbers: Sequence[int]) -> None:
+    def __init__(
+        self, cores: Sequence[str], flags: bytes, rules: Sequence[int], numbers: Sequence[int]
+    ) -> None:
         """`flags` has a byte for each term: 1 for an edge of a word at its left, 2 at its right.
 
-        Only the terms with these `numbers` are found.
+        `rules` has the number of the rule of each. Only the terms with these `numbers` are found.
         """
         import ahocorasick_rs  # noqa: PLC0415  # only for who has terms
 
         self._cores = cores
         self._flags = flags
-        patterns: dict[str, int | tuple[int, ...]] = {}
+        self._rules = rules
+        self._kinds = len({rules[number] for number in numbers})
+        patterns: dict[bytes, int | tuple[int, ...]] = {}
         for term, pattern in patterns_of(cores, numbers):
             known = patterns.setdefault(pattern, term)
             if known is not term:
@@ -106,9 +119,7 @@ class Matcher:
         self._owners = owners = list(patterns.values())
         every = flags.count(BOTH) == len(flags)
         self._words = b"\1" * len(owners) if every else bytes(map(self._wants_edges, owners))
-        self._scan: Scan = ahocorasick_rs.AhoCorasick(
-            list(patterns), store_patterns=False
-        ).find_matches_as_indexes
+        self._scan: Scan = ahocorasick_rs.BytesAhoCorasick(list(patterns)).find_matches_as_indexes
         del patterns
         self._hinted = hint_matcher()
         self._hinted_ascii = hint_set(is_ascii=True)
@@ -133,14 +144,14 @@ class Matcher:
             plain = text if QUOTED.isdisjoint(beyond) else straight(text)
             data = plain.encode("ascii", "replace").lower()
             torn = not PUNCTUATION.issuperset(beyond) and is_torn(text)
-        matches = self._scan(data.translate(CLASSES).decode(), True)
+        matches = self._scan(data.translate(CLASSES), True)
         candidates = self._candidates(data, matches) if matches else matches
         seen = self._hinted_ascii(data) if len(data) <= LONG else FULL
         if seen and seen is not FULL and b"://" in data:
             seen = self._hinted_ascii(without_links(data))
         if not seen and not torn:
             return self._plainly(text, data, candidates) if candidates else NOTHING
-        found = Notes()
+        found = Notes(self._rules, self._kinds)
         first = Reading(text, data.decode())
         self._weigh_all(first, "", found, candidates)
         of = self._by_hints(View("", first), found, kinds(seen))
@@ -157,7 +168,7 @@ class Matcher:
                 beside = data[start - 1 : start] + data[end : end + 1]
                 if self._words[pattern] and b"_" not in beside and text.isascii():
                     return (Sighting(start, end, owner, ""),)
-        found = Notes()
+        found = Notes(self._rules, self._kinds)
         self._weigh_all(Reading(text, data.decode()), "", found, candidates)
         return [Sighting(*key, view) for key, view in found.items()] if found else NOTHING
 
@@ -167,7 +178,7 @@ class Matcher:
         has_more = has_layers(odd)
         if not has_more and len(text) <= LONG and self._is_innocent(text, odd):
             return NOTHING
-        found = Notes()
+        found = Notes(self._rules, self._kinds)
         of = self._all_scripts(Reading(text, encodable(text)), "", found)
         if has_more or not LAYERED.isdisjoint(of):
             self._peel(text, found)
@@ -183,12 +194,11 @@ class Matcher:
         folded = folded_by(text, odd)
         if len(folded) != len(text) or GONE in folded:
             return False
-        data = folded.encode("ascii", "replace")
-        is_ascii = folded.isascii()
-        matches = self._scan(classes(folded), True)
+        data = folded.encode()
+        matches = self._scan(data.translate(CLASSES), True)
         if matches and self._candidates(data, matches):
             return False
-        return not (self._hinted_ascii(data) if is_ascii else self._hinted(folded.encode()))
+        return not self._hinted(data)
 
     def _peel(self, text: str, found: Notes) -> None:
         """What is below layers of disguise may be of all scripts: each text is read by itself."""
@@ -293,43 +303,45 @@ class Matcher:
 
     def _direct(self, reading: Reading, name: str, found: Notes) -> None:
         """What is found letter by letter at its place."""
-        text = reading.text
-        matches = self._scan(classes(text), True)
+        data = reading.text.encode(errors="surrogatepass")
+        matches = self._scan(data.translate(CLASSES), True)
         if matches:
-            plain = text.encode("ascii", "replace")
-            self._weigh_all(reading, name, found, self._candidates(plain, matches))
+            candidates = self._candidates(data, matches)
+            self._weigh_all(reading, name, found, in_characters(data, candidates))
 
     def _weigh_all(
-        self, reading: Reading, name: str, found: Notes, candidates: list[Match]
+        self, reading: Reading, name: str, found: Notes, candidates: Sequence[Match]
     ) -> None:
-        cores = self._cores
-        for count, (pattern, start, end) in enumerate(candidates):
-            if len(found) >= CROWD:
-                # what comes after is one hit that spans the rest
-                found.setdefault(
-                    (*reading.span(start, candidates[-1][2]), next(iter(found))[2]), name
-                )
-                return
+        cores, left = self._cores, MANY
+        for pattern, start, end in candidates:
             owner = self._owners[pattern]
             for term in (owner,) if isinstance(owner, int) else owner:
                 # in a siege, what is spelled plainly is still found
-                if count < MANY or reading.is_spelled(start, end, cores[term]):
-                    self._weighed(term, reading, start, end, name, found)
+                if found.is_full(term) or not (left or reading.is_spelled(start, end, cores[term])):
+                    continue
+                if not self._weighed(term, reading, start, end, name, found):
+                    left = max(0, left - 1)
+                elif found.is_full(term):
+                    rest = reading.span(start, candidates[-1][2])
+                    found.setdefault((*rest, term), name)
+                    if found.is_over:
+                        return
 
     def _squeezed(self, reading: Reading, name: str, found: Notes, *, signs: bool = True) -> None:
         """What is found once everything but letters is left out, and each stands once."""
         coarse = classes(reading.text if signs else reading.text.translate(WITHOUT_SIGNS))
         squeezed = Squeezed(coarse)
         text = reading.text
-        matches = self._scan(squeezed.units, True)
+        units = squeezed.units.encode(errors="surrogatepass")
+        owners = self._owners
+        open_yet = [m for m in self._scan(units, True) if not found.are_full(owners[m[0]])]
+        matches = in_characters(units, open_yet[:MANY])
         if matches:
-            squeezed.trace()
-        for pattern, low, high in matches[:MANY]:
-            if len(found) >= CROWD:
-                return
+            squeezed.trace(max(high for _, _, high in matches))
+        for pattern, low, high in matches:
             if self._words[pattern] and squeezed.is_inside(low, high, text):
                 continue
-            owner = self._owners[pattern]
+            owner = owners[pattern]
             spans = list(squeezed.spans(low, high))
             if (
                 spans[0][1] - spans[0][0] == high - low
@@ -351,8 +363,8 @@ class Matcher:
 
     def _masked(self, reading: Reading, name: str, found: Notes) -> None:
         for start, end, term in self._masks.find(reading.text):
-            if len(found) >= CROWD:
-                return
+            if found.is_full(term):
+                continue
             if self._edges(term, reading.text, start, end):
                 found.note((*reading.span(start, end), term), name)
 

@@ -9,15 +9,24 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import cache
-from itertools import chain, repeat
+from itertools import chain, compress, repeat
 from re import Match, Pattern
 from typing import TypeAlias
 
-from core.moderation.fold_table import GONE, Table, any_of, tables
+from core.moderation.fold_table import (
+    GONE,
+    Table,
+    any_of,
+    is_foreign,
+    tables,
+    translated_beyond_ascii,
+)
 
 Kept: TypeAlias = tuple[int, int]
 """The part of a match that stays: where it begins and ends in the text."""
 
+SHORT = 500
+"""Characters up to which a text is folded one by one."""
 MANY = 8000
 """Characters more than were written, from which on a text is gone through one by one."""
 
@@ -69,19 +78,40 @@ class Reading:
 
 def read(source: str, table: Table) -> Reading:
     """Each character as the table has it; what is not seen is left out."""
-    text = source.translate(table)
+    text = _translated(source, table)
     more = len(text) - len(source)
     starts = _starts(source, table, more) if more else None
-    if GONE not in text:
+    unseen = text.count(GONE)
+    if not unseen:
         return Reading(source, text, starts)
-    pieces = text.split(GONE)
     origin: Sequence[int] = range(len(text)) if starts is None else starts
+    return Reading(source, text.replace(GONE, ""), _kept(text, unseen, origin))
+
+
+def _translated(text: str, table: Table) -> str:
+    """`text.translate(table)`, which looks each character up unless all of them are ASCII."""
+    if len(text) < SHORT or ord("A") not in table:
+        return text.translate(table)
+    # the tables take ASCII in small letters, whatever they make of the rest
+    if text.isascii():
+        return text.lower()
+    if is_foreign(text):
+        return text.translate(table)
+    lower = text.encode(errors="surrogatepass").lower().decode(errors="surrogatepass")
+    return translated_beyond_ascii(lower, table)
+
+
+def _kept(text: str, unseen: int, origin: Sequence[int]) -> list[int]:
+    """Of `origin`, what belongs to characters that are seen."""
+    if unseen * 8 > len(text):
+        codes = memoryview(text.encode("utf-32-le", "surrogatepass")).cast("I")
+        return list(compress(origin, codes))
     kept: list[int] = []
     at = 0
-    for piece in pieces:
+    for piece in text.split(GONE):
         kept += origin[at : at + len(piece)]
         at += len(piece) + 1
-    return Reading(source, "".join(pieces), kept)
+    return kept
 
 
 def _starts(source: str, table: Table, more: int) -> list[int]:

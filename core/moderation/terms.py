@@ -103,7 +103,7 @@ class Terms:
         self._exact = TermIndex(self.cores, self._flags, exact) if exact else None
         known = set(exact)
         loose = [n for n in numbers if n not in known] if exact else numbers
-        self._matcher = Matcher(self.cores, self._flags, loose) if loose else None
+        self._matcher = Matcher(self.cores, self._flags, self.rules, loose) if loose else None
         self._prefixes = (
             _Prefixes(self.cores, self._flags, 0),
             _Prefixes(self.cores, self._flags, 1),

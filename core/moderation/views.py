@@ -21,6 +21,8 @@ from core.moderation.peeling import (
 )
 from core.moderation.reading import Reading, reordered, reread, rewrite
 
+MIXED = 1000
+"""Characters of a long text by which it is told whether it has many different ones."""
 PIECE = 200
 OVERLAP = 60
 """Characters of a long text that are looked at together, and that they share with the next."""
@@ -261,7 +263,12 @@ def is_inert(text: str, beyond: Sequence[str]) -> bool:
 
 def has_other_ways(text: str) -> bool:
     """Whether a text holds something that can be read in another way than letter by letter."""
-    return _special().search(text) is not None
+    search = _special().search
+    if len(text) <= MIXED or search(text[:MIXED]) is not None:
+        return search(text) is not None
+    if len(set(text[:MIXED])) < MIXED // 4:
+        text = "".join(set(text))  # what few characters there are tells as much
+    return search(text) is not None
 
 
 def other_ways(reading: Reading) -> Iterator[View]:
