@@ -23,7 +23,7 @@ _FIGURES = {
 }  # fmt: skip
 _PAIRS = str.maketrans(_SAME | _FIGURES)
 _LONE = "surrogatepass"
-WITHOUT_SIGNS = dict.fromkeys(map(ord, "@$!|+(<[{"), " ")
+_WITHOUT_SIGNS = dict.fromkeys(map(ord, "@$!|+(<[{"), " ")
 CLASSES = bytes(ord(chr(code).translate(_PAIRS)) for code in range(128)) + bytes(range(128, 256))
 """For bytes in UTF-8, which is several times as fast as translating a text that is not ASCII."""
 
@@ -60,8 +60,9 @@ class Squeezed:
 
     __slots__ = ("_at", "_coarse", "_heads", "_letters", "units")
 
-    def __init__(self, coarse: str) -> None:
-        self._coarse = coarse
+    def __init__(self, folded: str, *, signs: bool = True) -> None:
+        """Without `signs`, those that look like letters are none."""
+        self._coarse = coarse = classes(folded if signs else folded.translate(_WITHOUT_SIGNS))
         self._letters = _letters(coarse)
         self.units = _RUN.sub(_first, self._letters)
         self._at: list[int] = []

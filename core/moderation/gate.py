@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from core.errors import TalkwardenError
 from core.moderation.folding import encodable, fold
 from core.moderation.rules import LocalRules
 from core.moderation.scripts import is_ambiguous
+from core.moderation.sighting import Sighting
 from core.moderation.suspense import undecided_from
 from core.moderation.verdicts import STRICTNESS, Found, Verdict, mask, merge
 
@@ -54,7 +55,8 @@ class StreamGate:
 
     __slots__ = (
         "_found", "_held", "_is_on", "_judged", "_last", "_let_out", "_lock", "_masks", "_open",
-        "_ready", "_remote", "_rules", "_score", "_scored", "_seen", "_stopped", "_views",
+        "_read", "_ready", "_remote", "_rules", "_score", "_scored", "_seen", "_sightings",
+        "_stopped", "_views",
     )  # fmt: skip
 
     def __init__(self, rules: LocalRules, score: Score | None = None) -> None:
@@ -64,6 +66,8 @@ class StreamGate:
         self._held = ""
         self._last = ""
         self._seen = ""
+        self._read = ""  # of a short answer the last look is the first
+        self._sightings: Sequence[Sighting] = ()
         self._let_out = 0
         self._judged = 0
         self._open = 0
@@ -154,7 +158,9 @@ class StreamGate:
             (self._seen, 0) if final else (self._last + held, self._let_out - len(self._last))
         )
         found: list[Found] = []
-        for start, end, term, view in terms.find(text):
+        if text != self._read:
+            self._read, self._sightings = text, terms.find(text)
+        for start, end, term, view in self._sightings:
             begin, stop = base + start, base + end
             if not final and not self._is_certain(begin, stop, hold, term, view, text[start:end]):
                 continue

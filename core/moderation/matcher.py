@@ -11,15 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from core.moderation.candidates import disguise_of, is_plain, is_set_off
-from core.moderation.coarse import (
-    CLASSES,
-    WITHOUT_SIGNS,
-    Match,
-    Squeezed,
-    classes,
-    in_characters,
-    patterns_of,
-)
+from core.moderation.coarse import CLASSES, Match, Squeezed, in_characters, patterns_of
 from core.moderation.fold_table import GONE, tables
 from core.moderation.folding import encodable, is_word
 from core.moderation.masks import MaskIndex
@@ -155,8 +147,8 @@ class Matcher:
         first = Reading(text, data.decode())
         self._weigh_all(first, "", found, candidates)
         of = self._by_hints(View("", first), found, kinds(seen))
-        if torn or (not LAYERED.isdisjoint(of) and (not text.isascii() or can_be_peeled(text))):
-            self._peel(text, found)
+        if torn or not LAYERED.isdisjoint(of):
+            self._peel(first if text.isascii() else Reading(text, text), found)
         return [Sighting(*key, view) for key, view in found.items()] if found else NOTHING
 
     def _plainly(self, text: str, data: bytes, candidates: list[Match]) -> Sequence[Sighting]:
@@ -181,7 +173,7 @@ class Matcher:
         found = Notes(self._rules, self._kinds)
         of = self._all_scripts(Reading(text, encodable(text)), "", found)
         if has_more or not LAYERED.isdisjoint(of):
-            self._peel(text, found)
+            self._peel(Reading(text, text), found)
         return [Sighting(*key, view) for key, view in found.items()] if found else NOTHING
 
     def _is_innocent(self, text: str, odd: str) -> bool:
@@ -200,12 +192,15 @@ class Matcher:
             return False
         return not self._hinted(data)
 
-    def _peel(self, text: str, found: Notes) -> None:
+    def _peel(self, whole: Reading, found: Notes) -> None:
         """What is below layers of disguise may be of all scripts: each text is read by itself."""
-        whole = Reading(text, text)
-        if len(text) > LONG:
+        if whole.text.isascii() and not can_be_peeled(whole):
+            return
+        if len(whole.text) > LONG:
             whole = excerpt(whole, is_layered, LONG // 2)
         for name, plain in peeled(whole):
+            if plain.text in found.decoded and plain.text.isascii():
+                continue  # read already, letter by letter; other scripts are read in more ways
             if not found.may_read(plain):
                 return
             inner = found.branch()
@@ -256,6 +251,7 @@ class Matcher:
         if CODED in seen and found.may_read(reading):
             plain = decoded(reading)
             if plain is not reading:
+                found.decoded.add(plain.text)
                 again = hints(plain.text.encode())
                 self._direct(plain, name or "encoded", found)
                 self._apart(plain, name or "encoded", again, found)
@@ -329,9 +325,8 @@ class Matcher:
 
     def _squeezed(self, reading: Reading, name: str, found: Notes, *, signs: bool = True) -> None:
         """What is found once everything but letters is left out, and each stands once."""
-        coarse = classes(reading.text if signs else reading.text.translate(WITHOUT_SIGNS))
-        squeezed = Squeezed(coarse)
         text = reading.text
+        squeezed = Squeezed(text, signs=signs)
         units = squeezed.units.encode(errors="surrogatepass")
         owners = self._owners
         open_yet = [m for m in self._scan(units, True) if not found.are_full(owners[m[0]])]

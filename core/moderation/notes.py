@@ -15,7 +15,7 @@ CROWD = 256
 class Notes(dict[tuple[int, int, int], str]):
     """Where in the original which term was found, and in which view."""
 
-    __slots__ = ("_counts", "_full", "_kinds", "_left", "_rules")
+    __slots__ = ("_counts", "_full", "_kinds", "_left", "_rules", "decoded")
 
     def __init__(self, rules: Sequence[int], kinds: int) -> None:
         """`rules` has the rule of each term, `kinds` says how many different ones those are."""
@@ -25,6 +25,8 @@ class Notes(dict[tuple[int, int, int], str]):
         self._kinds = kinds
         self._counts: dict[int, int] = {}
         self._full = 0
+        self.decoded: set[str] = set()
+        """Texts that were read for what the codes and the markup of this one hide."""
 
     def may_read(self, reading: Reading) -> bool:
         """Whether the text may be read once more; counts it."""

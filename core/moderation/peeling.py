@@ -17,7 +17,7 @@ from typing import TypeAlias
 from urllib.parse import unquote
 
 from core.moderation.fold_table import GONE, Table, any_of, tables
-from core.moderation.reading import Kept, Reading, reordered, reread, rewrite
+from core.moderation.reading import Kept, Reading, Run, reordered, reread, rewrite
 
 MAX_TEXTS = 24
 """How many texts one is peeled into."""
@@ -31,11 +31,14 @@ CODE = re.compile(
     r"|(?:%[0-9a-f]{2})+|\\u000[01e][0-9a-f]{4}|\\u\{[0-9a-f]{1,6}\}|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}",
     re.IGNORECASE,
 )
+# each begins with one of few signs, which is fast to look for
 MARKUP = re.compile(
-    r"<[^<>\n]{1,300}>|!?\[[^\[\]\n]{0,300}\]\([^()\n]{0,300}\)|\[/?[a-z]{1,8}(?:=[^\]\n]{0,80})?\]"
-    r"|\*{2,3}|_{2,3}|~~|\|\||`{1,3}"
-    r"|\s*[\[({]\s*(?:d[o0]t|\.)\s*[\])}]\s*|\sd[o0]t\s"
-    r"|:(?:regional_indicator_|alphabet-white-|alphabet-yellow-|letter_)?[a-z]:",
+    r"[<!\[*_~|`\s({:](?:(?<=<)[^<>\n]{1,300}>"
+    r"|(?<=!)\[[^\[\]\n]{0,300}\]\([^()\n]{0,300}\)|(?<=\[)[^\[\]\n]{0,300}\]\([^()\n]{0,300}\)"
+    r"|(?<=\[)/?[a-z]{1,8}(?:=[^\]\n]{0,80})?\]"
+    r"|(?<=\*)\*{1,2}|(?<=_)_{1,2}|(?<=~)~|(?<=\|)\||(?<=`)`{0,2}"
+    r"|(?:(?<=[\[({])|(?<=\s)\s{0,7}[\[({])\s{0,8}(?:d[o0]t|\.)\s{0,8}[\])}]\s{0,8}|(?<=\s)d[o0]t\s"
+    r"|(?<=:)(?:regional_indicator_|alphabet-white-|alphabet-yellow-|letter_)?[a-z]:)",
     re.IGNORECASE,
 )
 _TAG = re.compile(r"/?[a-z][^<>]*", re.IGNORECASE)
@@ -44,9 +47,12 @@ _OVERRIDES = frozenset("\u202e\u2067")
 _BACKWARDS = re.compile("\u202e[^\u202c\n]*|\u2067[^\u2069\n]*")
 _PICTURES = ((0xA6, 0xB8), (0x2C2, 0x36F), (0x2000, 0x2BFF), (0x3000, 0x303F), (0xFE00, 0xFE0F),
              (0x1F000, 0x1FAFF))  # fmt: skip
-_MARKED = re.compile(r"[<\[({|`~]|\*\*|__|:[a-z_\-]{1,22}:|\bd[o0]t\b", re.IGNORECASE)
+_MARKS = ("<", "[", "(", "{", "|", "`", "~", "**", "__")
+_NAMED = re.compile(r":[a-z_\-]{1,22}:", re.IGNORECASE)
+_DOT = re.compile(r"[dD](?<!\w.)[oO0][tT]\b")
 _BULLETS = frozenset("•‣․‥‧‖†‡※‼⁂⁃⁎⁑⁕⁛⁜⁝⁞∙⋅·")
 _SPACES = dict.fromkeys((0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), GONE)
+_SPACED_OUT = frozenset(map(chr, _SPACES))
 _INNER = "‘’´…–—"
 PUNCTUATION = frozenset(_INNER)
 """Beyond ASCII, what may stand between two letters and tear no word."""
@@ -70,10 +76,23 @@ def is_spaced(text: str) -> bool:
     return _SPACED.search(text) is not None
 
 
-def can_be_peeled(text: str) -> bool:
+def can_be_peeled(reading: Reading) -> bool:
     """Whether `peeled` would give anything of a text in ASCII."""
-    is_coded = "&" in text or "%" in text or "\\" in text
-    return is_coded or _MARKED.search(text) is not None or is_spaced(text)
+    text = reading.text
+    return _is_coded(text) or _is_marked(text) or bool(_runs(reading))
+
+
+def _is_coded(text: str) -> bool:
+    return "&" in text or "%" in text or "\\" in text
+
+
+def _is_marked(text: str) -> bool:
+    """Whether there may be markup: the quick no."""
+    return (
+        any(mark in text for mark in _MARKS)
+        or (":" in text and _NAMED.search(text) is not None)
+        or _DOT.search(text) is not None
+    )
 
 
 def peeled(whole: Reading) -> Iterator[tuple[str, Reading]]:
@@ -94,7 +113,7 @@ def peeled(whole: Reading) -> Iterator[tuple[str, Reading]]:
 
 def uncoded(reading: Reading) -> Reading:
     """With what codes stand for; the same where there are none."""
-    for _ in range(MAX_DECODINGS):
+    for _ in range(MAX_DECODINGS if _is_coded(reading.text) else 0):
         plain = rewrite(reading, CODE, _decode)
         if plain is reading:
             break
@@ -104,25 +123,31 @@ def uncoded(reading: Reading) -> Reading:
 
 def without_markup(reading: Reading) -> Reading:
     """With what is seen once the markup has done its work; the same where there is none."""
-    if _MARKED.search(reading.text) is None:
-        return reading
-    return rewrite(reading, MARKUP, _without_markup)
+    if reading.unmarked is None:
+        is_marked = _is_marked(reading.text)
+        reading.unmarked = rewrite(reading, MARKUP, _without_markup) if is_marked else reading
+    return reading.unmarked
 
 
 def joined(reading: Reading) -> Iterator[Reading]:
     """With single characters that stand evenly apart put together, with and without a lone a."""
-    text = reading.text
-    runs = [
-        (match.start(), match.end(), 1 + len(match[2]), match[1] in "aiuAIU")
-        for match in _SPACED.finditer(text)
-        if match.end() - match.start() > 3 * (1 + len(match[2]))  # of three are many lists
-    ]
+    # of three are many lists
+    runs = [run for run in _runs(reading) if run[1] - run[0] > 3 * run[2]]
     if not runs:
         return
     yield _joined(reading, runs)
     if any(lone for *_, lone in runs):
         shorter = [(start + step * lone, end, step, False) for start, end, step, lone in runs]
         yield _joined(reading, shorter)
+
+
+def _runs(reading: Reading) -> list[Run]:
+    if reading.runs is None:
+        reading.runs = [
+            (match.start(), match.end(), 1 + len(match[2]), match[1] in "aiuAIU")
+            for match in _SPACED.finditer(reading.text)
+        ]
+    return reading.runs
 
 
 def backwards(reading: Reading) -> Reading:
@@ -139,18 +164,16 @@ def backwards(reading: Reading) -> Reading:
 
 
 def _codes(reading: Reading) -> Iterator[Reading]:
-    text = reading.text
-    if "&" in text or "%" in text or "\\" in text:
-        yield uncoded(reading)
+    yield uncoded(reading)
 
 
 def _pictures(reading: Reading) -> Iterator[Reading]:
-    if not reading.text.isascii():
+    if not _pictured().isdisjoint(reading.text):
         yield reread(reading, _unseen())
 
 
 def _spaces(reading: Reading) -> Iterator[Reading]:
-    if not reading.text.isascii():
+    if not _SPACED_OUT.isdisjoint(reading.text):
         yield reread(reading, _SPACES)
 
 
@@ -184,6 +207,11 @@ def _unseen() -> Table:
     # directions are a layer of their own
     return {code: read for code, read in found.items() if not 0x202A <= code <= 0x202E
             and not 0x2066 <= code <= 0x2069}  # fmt: skip
+
+
+@cache
+def _pictured() -> frozenset[str]:
+    return frozenset(map(chr, _unseen()))
 
 
 @cache
@@ -241,7 +269,7 @@ def _without_brackets(inner: str, start: int) -> str | Kept | None:
     return None
 
 
-def _joined(reading: Reading, runs: list[tuple[int, int, int, bool]]) -> Reading:
+def _joined(reading: Reading, runs: list[Run]) -> Reading:
     order: list[int] = []
     parts: list[str] = []
     at = 0

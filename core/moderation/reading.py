@@ -25,6 +25,10 @@ from core.moderation.fold_table import (
 Kept: TypeAlias = tuple[int, int]
 """The part of a match that stays: where it begins and ends in the text."""
 
+Run: TypeAlias = tuple[int, int, int, bool]
+"""Single characters evenly apart: from where to where, by which step, and whether the first one
+may be a word of its own."""
+
 SHORT = 500
 """Characters up to which a text is folded one by one."""
 MANY = 8000
@@ -34,7 +38,7 @@ MANY = 8000
 class Reading:
     """`text`, whose character i was read off `source[starts[i]:ends[i]]`; without lists, off i."""
 
-    __slots__ = ("ends", "source", "starts", "text")
+    __slots__ = ("ends", "runs", "source", "starts", "text", "unmarked")
 
     def __init__(
         self,
@@ -47,6 +51,10 @@ class Reading:
         self.text = text
         self.starts = starts
         self.ends = ends
+        self.runs: list[Run] | None = None
+        """The single characters that stand evenly apart, once somebody asked for them."""
+        self.unmarked: Reading | None = None
+        """Without markup, once somebody asked for it."""
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Where in the source this span was read off, least to last."""

@@ -23,6 +23,8 @@ from core.moderation.reading import Reading, reordered, reread, rewrite
 
 MIXED = 1000
 """Characters of a long text by which it is told whether it has many different ones."""
+SHORT = 200
+"""Characters of a text of which it is not worth the while to look for the different ones."""
 PIECE = 200
 OVERLAP = 60
 """Characters of a long text that are looked at together, and that they share with the next."""
@@ -63,6 +65,7 @@ _DRAWINGS = {
 _DRAWN = re.compile("|".join(map(re.escape, sorted(_DRAWINGS, key=len, reverse=True))))
 _DRAWN_OUT = re.compile(r"([^\W_])\1\1+")
 _OVERRIDES = frozenset("\u202e\u2067")
+_TAGS = frozenset(map(chr, range(0xE0020, 0xE007F)))
 
 
 class View(NamedTuple):
@@ -235,8 +238,10 @@ _ASTRAY = re.compile("(?<![\u2190-\u2bff\U0001f000-\U0001faff])\ufe0f")
 
 
 def beyond_ascii(text: str) -> list[str]:
-    """The characters of a text that are not ASCII."""
-    return _BEYOND_ASCII.findall(text)
+    """The characters of a text that are not ASCII; of a longer one each once."""
+    if len(text) < SHORT:
+        return _BEYOND_ASCII.findall(text)
+    return [each for each in set(text) if each > "\x7f"]
 
 
 def straight(text: str) -> str:
@@ -283,8 +288,8 @@ def other_ways(reading: Reading) -> Iterator[View]:
         yield View("flipped", reread(reordered(reading, turned, range(len(text))), looks))
         back = range(len(text) - 1, -1, -1)
         yield View("flipped", reread(reordered(reading, turned[::-1], back), looks))
-    at = [i for i, each in enumerate(text) if "\U000e0020" <= each <= "\U000e007e"]
-    if at:
+    if not _TAGS.isdisjoint(characters):
+        at = [i for i, each in enumerate(text) if each in _TAGS]
         hidden = "".join(chr(ord(text[i]) - 0xE0000) for i in at).lower()
         yield View("hidden", reordered(reading, hidden, at))
 
