@@ -92,13 +92,20 @@ class ReplyReader:
         return []
 
     def _deltas(self, events: list[bytes]) -> list[ChatDelta]:
+        """What the events add; texts that follow each other are one."""
         found: list[ChatDelta] = []
+        texts: list[str] = []
         for data in events:
             if data[:6] == b"[DONE]":
                 self.is_done = True
                 break
             try:
-                delta = self._delta(wire.decode_document(data))
+                document = wire.decode_document(data)
+                if self.model and (text := wire.only_content(document)):
+                    texts.append(text)
+                    continue
+                self._add(texts, found)
+                delta = self._delta(document)
             except ValueError:  # msgspec's DecodeError and UnicodeDecodeError
                 self._broken("a chunk that is not JSON")
                 break
@@ -107,7 +114,20 @@ class ReplyReader:
                 break
             if delta is not None:
                 found.append(delta)
+        try:
+            self._add(texts, found)
+        except ModelError as exc:
+            self.fault = self.fault or exc
         return found
+
+    def _add(self, texts: list[str], found: list[ChatDelta]) -> None:
+        if not texts:
+            return
+        content, reasoning = self._think.feed("".join(texts))
+        texts.clear()
+        if content or reasoning:
+            self._count(len(content) + len(reasoning))
+            found.append(ChatDelta(content, reasoning))
 
     def _delta(self, document: wire.Document) -> ChatDelta | None:
         if document.error or document.object == "error":
@@ -138,11 +158,12 @@ class ReplyReader:
             content, reasoning = content + held, reasoning + thought
         elif not (content or reasoning or calls):
             return None
-        self._length += len(content) + len(reasoning)
-        if calls:
-            self._length += sum(len(call.arguments) for call in calls)
-        if self._length > MAX_ANSWER:
-            raise BadReply(f"{self._endpoint.name} sent over {MAX_ANSWER} characters")
+        self._count(len(content) + len(reasoning) + sum(len(call.arguments) for call in calls))
         if self.finish_reason == "content_filter" and not self._length:
             raise ContentRefused(f"{self._endpoint.name} filtered the whole answer")
         return ChatDelta(content, reasoning, calls, choice.finish_reason or None)
+
+    def _count(self, length: int) -> None:
+        self._length += length
+        if self._length > MAX_ANSWER:
+            raise BadReply(f"{self._endpoint.name} sent over {MAX_ANSWER} characters")

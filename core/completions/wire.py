@@ -167,6 +167,26 @@ def first_choice(document: Document) -> Choice | None:
     return None
 
 
+def only_content(document: Document) -> str:
+    """The text of a chunk that does nothing but add to it, as nearly all do; else nothing."""
+    choices = document.choices
+    if (
+        choices is None
+        or len(choices) != 1
+        or document.error
+        or document.usage is not None
+        or document.moderation is not None
+    ):
+        return ""
+    choice = choices[0]
+    delta = choice.delta
+    if delta is None or choice.index or choice.finish_reason:
+        return ""
+    if delta.tool_calls or delta.reasoning_content or delta.reasoning:
+        return ""
+    return delta.content if isinstance(delta.content, str) else ""
+
+
 def content_of(delta: Delta) -> tuple[str, str]:
     """(content, reasoning), with lists of parts flattened."""
     reasoning = delta.reasoning_content or delta.reasoning or ""

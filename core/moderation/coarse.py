@@ -51,10 +51,6 @@ def in_characters(data: bytes, matches: Sequence[Match]) -> Sequence[Match]:
     return [(pattern, known[start], known[end]) for pattern, start, end in matches]
 
 
-def _first(match: re.Match[str]) -> str:
-    return match[1]
-
-
 class Squeezed:
     """The letters of a text alone, each run of one as one, with the way back."""
 
@@ -64,7 +60,7 @@ class Squeezed:
         """Without `signs`, those that look like letters are none."""
         self._coarse = coarse = classes(folded if signs else folded.translate(_WITHOUT_SIGNS))
         self._letters = _letters(coarse)
-        self.units = _RUN.sub(_first, self._letters)
+        self.units = _REPEATED.sub("", self._letters)
         self._at: list[int] = []
         self._heads: list[int] = []
 
@@ -130,6 +126,7 @@ def _letters(coarse: str) -> str:
 
 
 _SEPARATOR = re.compile(r"[^\w\n]|_")
+_REPEATED = re.compile(r"([^\n])(?=\1)")
 _RUN = re.compile(r"([^\n])\1+")
 
 
