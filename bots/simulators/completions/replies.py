@@ -7,6 +7,7 @@ import itertools
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -94,12 +95,19 @@ def _whole(options: Options, body: Mapping[str, Any]) -> Scripted:
     return offline_answer(body)
 
 
-def pieces(text: str, size: int) -> list[str]:
+@lru_cache(64)  # hundreds of streams of a benchmark say the same
+def pieces(text: str, size: int) -> tuple[str, ...]:
     """The text in chunks of `size` characters, or of one word with the space before it."""
     if size > 0:
-        return [text[at : at + size] for at in range(0, len(text), size)]
+        return tuple(text[at : at + size] for at in range(0, len(text), size))
     found = _WORD.findall(text)
-    return found if "".join(found) == text else [text]
+    return tuple(found) if "".join(found) == text else (text,)
+
+
+@lru_cache(64)
+def _encoded(field: str, text: str, size: int) -> tuple[bytes, ...]:
+    name = encode(field) + b":"
+    return tuple(name + encode(piece) for piece in pieces(text, size))
 
 
 class Chunks:
@@ -152,8 +160,12 @@ class Chunks:
 
     def content(self, scripted: Scripted, size: int) -> list[bytes]:
         """All chunks between the opening and the finish."""
-        found = [self.delta("reasoning_content", p) for p in pieces(scripted.reasoning, size)]
-        found += [self.delta("content", piece) for piece in pieces(scripted.text, size)]
+        texts = (("reasoning_content", scripted.reasoning), ("content", scripted.text))
+        found = [
+            self._prefix + piece + self._suffix
+            for field, text in texts
+            for piece in _encoded(field, text, size)
+        ]
         for index, call in enumerate(scripted.tool_calls):
             head = {"index": index, "id": f"call_{index}", "type": "function"}
             head |= {"function": {"name": call.name, "arguments": ""}}
