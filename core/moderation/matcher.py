@@ -194,7 +194,7 @@ class Matcher:
 
     def _peel(self, whole: Reading, found: Notes) -> None:
         """What is below layers of disguise may be of all scripts: each text is read by itself."""
-        if whole.text.isascii() and not can_be_peeled(whole):
+        if not can_be_peeled(whole):
             return
         if len(whole.text) > LONG:
             whole = excerpt(whole, is_layered, LONG // 2)

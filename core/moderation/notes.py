@@ -8,7 +8,7 @@ from core.moderation.reading import Reading
 
 BUDGET = 7_000
 """Characters that are read anew in all ways together; what is beyond them would be a siege."""
-CROWD = 256
+CROWD = 600
 """Sightings of one rule in one text, after which it is clear enough: the rest is one more."""
 
 

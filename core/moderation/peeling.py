@@ -77,9 +77,11 @@ def is_spaced(text: str) -> bool:
 
 
 def can_be_peeled(reading: Reading) -> bool:
-    """Whether `peeled` would give anything of a text in ASCII."""
+    """Whether `peeled` would give anything of it: the quick no."""
     text = reading.text
-    return _is_coded(text) or _is_marked(text) or bool(_runs(reading))
+    if _is_coded(text) or _is_marked(text) or (not text.isascii() and has_layers(text)):
+        return True
+    return bool(_runs(reading))
 
 
 def _is_coded(text: str) -> bool:
