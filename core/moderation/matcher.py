@@ -42,13 +42,13 @@ from core.moderation.views import (
     excerpt,
     folded_by,
     has_other_ways,
-    hint_matcher,
     hint_set,
     hinted,
     hints,
     is_inert,
     is_layered,
     kinds,
+    match_hints,
     other_ways,
     straight,
     without_links,
@@ -78,7 +78,6 @@ class Matcher:
         "_cores",
         "_flags",
         "_has_phrases",
-        "_hinted",
         "_hinted_ascii",
         "_kinds",
         "_masks",
@@ -113,7 +112,6 @@ class Matcher:
         self._words = b"\1" * len(owners) if every else bytes(map(self._wants_edges, owners))
         self._scan: Scan = ahocorasick_rs.BytesAhoCorasick(list(patterns)).find_matches_as_indexes
         del patterns
-        self._hinted = hint_matcher()
         self._hinted_ascii = hint_set(is_ascii=True)
         self._masks = MaskIndex(cores, numbers)
         self._has_phrases = any(" " in cores[number] for number in numbers)
@@ -190,7 +188,7 @@ class Matcher:
         matches = self._scan(data.translate(CLASSES), True)
         if matches and self._candidates(data, matches):
             return False
-        return not self._hinted(data)
+        return not match_hints(data)
 
     def _peel(self, whole: Reading, found: Notes) -> None:
         """What is below layers of disguise may be of all scripts: each text is read by itself."""

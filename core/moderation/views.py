@@ -79,15 +79,10 @@ _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _ASCII_CLASSES = ((r"\pL\pN", "a-z0-9"), (r"\pM", ""))
 
 
-def hint_matcher() -> Callable[[bytes], Sequence[int]]:
-    """Gives the numbers of the hints that a folded text in UTF-8 holds, as fast as it goes."""
-    plain = hint_set(is_ascii=True)
-
-    def match(folded: bytes) -> Sequence[int]:
-        # the classes of all scripts take megabytes, which most channels never need
-        return plain(folded) if folded.isascii() else hint_set(is_ascii=False)(folded)
-
-    return match
+def match_hints(folded: bytes) -> Sequence[int]:
+    """The numbers of the hints that a folded text in UTF-8 holds, as fast as it goes."""
+    # the classes of all scripts take megabytes, which most channels never need
+    return hint_set(is_ascii=folded.isascii())(folded)
 
 
 @cache
@@ -119,7 +114,7 @@ def _in_ascii(pattern: str) -> str:
 
 def hints(folded: bytes) -> frozenset[int]:
     """What the text, in UTF-8, gives reason to try."""
-    return kinds(hint_matcher()(folded))
+    return kinds(match_hints(folded))
 
 
 def kinds(found: Sequence[int]) -> frozenset[int]:

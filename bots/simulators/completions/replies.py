@@ -66,7 +66,8 @@ def directive(body: Mapping[str, Any]) -> dict[str, Any]:
 def offline_answer(body: Mapping[str, Any]) -> Scripted:
     """Plainly no model: it tells what it was given."""
     asked = last_user_text(body)
-    seen = len(body.get("messages") or ())
+    roles = [message.get("role") for message in body.get("messages") or ()]
+    seen = len(roles) - roles.count("system")
     return Scripted(
         "I am an offline model: a program that shows what a real model would have seen, with no "
         f"understanding of it. Messages in my window: {seen}. The last one from a user says:\n"
