@@ -126,6 +126,7 @@ class Matcher:
         if text.isascii():
             data = text.encode().lower()
         else:
+            text = encodable(text)
             beyond = beyond_ascii(text[:LONG])
             if len(text) > LONG and is_inert(text[:LONG], beyond):
                 beyond = beyond_ascii(text)
@@ -169,7 +170,7 @@ class Matcher:
         if not has_more and len(text) <= LONG and self._is_innocent(text, odd):
             return NOTHING
         found = Notes(self._rules, self._kinds)
-        of = self._all_scripts(Reading(text, encodable(text)), "", found)
+        of = self._all_scripts(Reading(text, text), "", found)
         if has_more or not LAYERED.isdisjoint(of):
             self._peel(Reading(text, text), found)
         return [Sighting(*key, view) for key, view in found.items()] if found else NOTHING
@@ -179,7 +180,7 @@ class Matcher:
 
         `odd` are the characters of it that are not ASCII, each once.
         """
-        if has_other_ways(odd) or encodable(odd) is not odd:
+        if has_other_ways(odd):
             return False
         folded = folded_by(text, odd)
         if len(folded) != len(text) or GONE in folded:

@@ -7,6 +7,7 @@ import time
 import pytest
 from evasion.sieges import every, fragments
 
+from core.moderation.gate import StreamGate, Violation
 from core.moderation.rules import LocalRules, RuleSpec
 
 WORDS = ("ass", "badword", "bastard", "bad-site.example", "kill yourself", "1488", "сука", "傻逼")
@@ -49,6 +50,13 @@ def test_no_mixture_of_layers_takes_long(size: int) -> None:
     assert cost(TERMS, fragments(size, size)) < (0.02 if size == 300 else 0.06)
 
 
+def streamed(rules: LocalRules, text: str) -> None:
+    """Let it out as an answer. Raises Violation."""
+    gate = StreamGate(rules)
+    gate.feed(text)
+    gate.finish()
+
+
 MILD_AND_BAD = LocalRules.build(
     [
         RuleSpec("mild", terms=("damn",), action="flag"),
@@ -86,3 +94,15 @@ def test_pretended_hosts_hide_no_link() -> None:
         "links",
         "i",
     }
+
+
+@pytest.mark.parametrize("rules", [TERMS, EVERYTHING], ids=["terms", "everything"])
+@pytest.mark.parametrize(
+    "text",
+    ["\ud800 b a d w o r d", "<b>bad</b>word 😀\udfff", "\ud83d\u202edrowdab", "傻\ud800逼badword"],
+)
+def test_half_a_character_stops_nothing(rules: LocalRules, text: str) -> None:
+    """A cut pair of surrogates, which no encoding can express, hides no term, streamed or not."""
+    assert rules.check(text).decision == "refuse"
+    with pytest.raises(Violation):
+        streamed(rules, text)
