@@ -28,14 +28,9 @@ CLASSES = bytes(ord(chr(code).translate(_PAIRS)) for code in range(128)) + bytes
 """For bytes in UTF-8, which is several times as fast as translating a text that is not ASCII."""
 
 
-def coarse_bytes(folded: str) -> bytes:
-    """The text in UTF-8 with all letters and figures that may stand for each other as one."""
-    return folded.encode(errors=_LONE).translate(CLASSES)
-
-
 def classes(folded: str) -> str:
-    """As `coarse_bytes`, as a text again."""
-    return coarse_bytes(folded).decode(errors=_LONE)
+    """The text with all letters and figures that may stand for each other as one."""
+    return folded.encode(errors=_LONE).translate(CLASSES).decode(errors=_LONE)
 
 
 def in_characters(data: bytes, matches: Sequence[Match]) -> Sequence[Match]:
@@ -132,10 +127,10 @@ _RUN = re.compile(r"([^\n])\1+")
 
 def patterns_of(cores: Sequence[str], numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     """Each term in coarse letters: as it is spelled, and without gaps and repetitions."""
-    folded = _folded([cores[number] for number in numbers])
-    plain = coarse_bytes(folded).split(b"\n")
+    coarse = classes(_folded([cores[number] for number in numbers]))
+    plain = coarse.encode(errors=_LONE).split(b"\n")
     yield from zip(numbers, plain, strict=True)
-    squeezed = _RUN.sub(r"\1", _SEPARATOR.sub("", classes(folded)))
+    squeezed = _REPEATED.sub("", _SEPARATOR.sub("", coarse))
     for number, one, other in zip(numbers, plain, squeezed.split("\n"), strict=True):
         if len(other) > 1 and one != (pattern := other.encode(errors=_LONE)):
             yield number, pattern

@@ -200,20 +200,26 @@ class _Runs(dict[str, str]):
         return found
 
 
-_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]{1,200}+")
+FOREIGN = re.compile(r"[^\x00-\x7f]{1,200}+")
+"""Runs of what is not ASCII."""
+_LONE = "surrogatepass"
 
 
-def is_foreign(text: str) -> bool:
-    """Whether so much of it is not ASCII that it is read faster character by character."""
-    return len(text.encode(errors="surrogatepass")) - len(text) > len(text) // 3
+def translated(text: str, table: Table) -> str:
+    """`text.translate(table)`, which looks each character up unless all of them are ASCII.
 
-
-def translated_beyond_ascii(text: str, table: Table) -> str:
-    """`text.translate(table)` for a table that leaves ASCII alone, which costs nothing then."""
-    if is_foreign(text):
+    ASCII is what the tables leave alone, or take in small letters and no other way.
+    """
+    is_folding = ord("A") in table
+    if text.isascii():
+        return text.lower() if is_folding else text
+    data = text.encode(errors=_LONE)
+    if len(data) - len(text) > len(text) // 3:  # little of it is ASCII
         return text.translate(table)
+    if is_folding:
+        text = data.lower().decode(errors=_LONE)
     runs = _Runs(table)
-    return _BEYOND_ASCII.sub(lambda match: runs[match[0]], text)
+    return FOREIGN.sub(lambda match: runs[match[0]], text)
 
 
 def any_of(codes: Iterable[int]) -> str:

@@ -54,9 +54,6 @@ class Endings:
             # other letters may touch a name in ASCII
             self._pattern = re.compile(rf"\.(?:{either})(?!\.?[A-Za-z0-9-])", re.IGNORECASE)
 
-    def __contains__(self, word: str) -> bool:
-        return word in self._words
-
     def hosts(self, text: str, begin: int = 0) -> Iterator[Host]:
         """As `hosts`, those that end like this."""
         if self._pattern is None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from core.moderation.likeness import STANDS_FOR, spell
@@ -76,7 +75,7 @@ class MaskIndex:
         """Every covered word in a folded text that some term fits."""
         known: dict[str, list[int]] = {}
         phrased: dict[str, list[tuple[int, int]]] = {}
-        for start, end, is_emphasised in _covered(text):
+        for start, end, token in _covered(text):
             if len(known) + len(phrased) >= MAX_TOKENS:
                 return
             word = text[start:end]
@@ -85,7 +84,7 @@ class MaskIndex:
                 if spots is None:
                     spots = phrased[word] = list(self._spots(word))
                 yield from self._in_phrases(text, start, spots)
-            if len(word) < MIN_LETTERS or is_emphasised():
+            if len(word) < MIN_LETTERS or _is_emphasised(text, *token, word):
                 continue
             terms = known.get(word)
             if terms is None:
@@ -130,16 +129,16 @@ class MaskIndex:
                 yield Masked(start, start + len(core), term)
 
 
-def _covered(text: str) -> Iterator[tuple[int, int, Callable[[], bool]]]:
-    """Where words with covers stand, and whether those only emphasise them."""
+def _covered(text: str) -> Iterator[tuple[int, int, tuple[int, int]]]:
+    """Where words with covers stand, each with the token that it is of."""
     for match in _TOKEN.finditer(text):
-        token, (at, stop) = match[0], match.span()
+        token, at = match[0], match.start()
         if text[at - 1 : at] in _PATH and _STRONG.isdisjoint(token):
             continue
         for start, end in _parts(token):
             word = token[start:end]
             if not word.isalnum() and len(word) >= MIN_IN_PHRASE:
-                yield at + start, at + end, partial(_is_emphasised, text, at, stop, word)
+                yield at + start, at + end, match.span()
 
 
 def _reads(core: str, piece: str) -> bool:

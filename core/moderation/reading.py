@@ -13,14 +13,7 @@ from itertools import chain, compress, repeat
 from re import Match, Pattern
 from typing import TypeAlias
 
-from core.moderation.fold_table import (
-    GONE,
-    Table,
-    any_of,
-    is_foreign,
-    tables,
-    translated_beyond_ascii,
-)
+from core.moderation.fold_table import GONE, Table, any_of, tables, translated
 
 Kept: TypeAlias = tuple[int, int]
 """The part of a match that stays: where it begins and ends in the text."""
@@ -86,7 +79,7 @@ class Reading:
 
 def read(source: str, table: Table) -> Reading:
     """Each character as the table has it; what is not seen is left out."""
-    text = _translated(source, table)
+    text = source.translate(table) if len(source) < SHORT else translated(source, table)
     more = len(text) - len(source)
     starts = _starts(source, table, more) if more else None
     unseen = text.count(GONE)
@@ -94,19 +87,6 @@ def read(source: str, table: Table) -> Reading:
         return Reading(source, text, starts)
     origin: Sequence[int] = range(len(text)) if starts is None else starts
     return Reading(source, text.replace(GONE, ""), _kept(text, unseen, origin))
-
-
-def _translated(text: str, table: Table) -> str:
-    """`text.translate(table)`, which looks each character up unless all of them are ASCII."""
-    if len(text) < SHORT or ord("A") not in table:
-        return text.translate(table)
-    # the tables take ASCII in small letters, whatever they make of the rest
-    if text.isascii():
-        return text.lower()
-    if is_foreign(text):
-        return text.translate(table)
-    lower = text.encode(errors="surrogatepass").lower().decode(errors="surrogatepass")
-    return translated_beyond_ascii(lower, table)
 
 
 def _kept(text: str, unseen: int, origin: Sequence[int]) -> list[int]:

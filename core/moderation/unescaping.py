@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from typing import TypeAlias
 from urllib.parse import unquote
 
-from core.moderation.fold_table import GONE, tables, translated_beyond_ascii
+from core.moderation.fold_table import FOREIGN, GONE, tables, translated
 
 # each begins with one of few signs, which is fast to look for
 _ESCAPE = re.compile(
@@ -24,7 +24,6 @@ _ESCAPE = re.compile(
     r"|(?<=\\)(?=[.。．｡․]))",
     re.IGNORECASE,
 )
-_FOREIGN_RUN = re.compile(r"[^\x00-\x7f]{1,200}+")
 _SPOT = re.compile(r"[./\\dD](?:(?<![dD])|[oO][tT]\s)")
 _SPACES = r"\s{1,3}(?:dot|\.)\s{1,3}|\s{1,3}\.(?=\w)"
 _SPACED = re.compile(_SPACES, re.IGNORECASE)
@@ -74,7 +73,7 @@ class Reading:
         if _may_hold_escape(self.text):
             found = self._unescaped()
         if not found.text.isascii():
-            found = Reading(translated_beyond_ascii(found.text, forms()), found, "forms")
+            found = Reading(translated(found.text, forms()), found, "forms")
         return found
 
     def doubtful(self) -> Reading:
@@ -112,7 +111,7 @@ class Reading:
         """Each letter as the one that it looks like."""
         if self.text.isascii():
             return self
-        return Reading(translated_beyond_ascii(self.text, _looks()[0]), self, "looks")
+        return Reading(translated(self.text, _looks()[0]), self, "looks")
 
     def closed(self) -> Reading | None:
         """With the spaces around dots gone, and "dot" as a dot; None if there are none."""
@@ -168,7 +167,7 @@ class Reading:
                 yield *match.span(), 1
             return
         table, resized = _forms() if self._step == "forms" else _looks()
-        for run in _FOREIGN_RUN.finditer(source):
+        for run in FOREIGN.finditer(source):
             if not resized.isdisjoint(run[0]):
                 for at, each in enumerate(run[0], run.start()):
                     if each in resized:

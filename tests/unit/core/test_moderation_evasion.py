@@ -9,6 +9,7 @@ from string import printable
 
 import pytest
 from evasion.disguises import DISGUISES, disguise, lines, words
+from evasion.insults import INSULTS, OTHERS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,21 +20,6 @@ from core.moderation.reading import Reading
 from core.moderation.rules import LocalRules, RuleSpec
 from core.moderation.views import FEW, beyond_ascii, folded_by, hint_set
 
-INSULTS = (
-    "ass", "arse", "bastard", "bimbo", "bitch", "bollocks", "boner", "bugger", "bullshit", "bum",
-    "butt", "cock", "coon", "crap", "cum", "cunt", "damn", "dick", "dildo", "dork", "douche",
-    "fag", "fart", "fuck", "git", "goddamn", "hell", "hoe", "homo", "hooker", "idiot", "jackass",
-    "jerk", "jizz", "knob", "lesbo", "minge", "moron", "nazi", "nob", "nude", "pansy", "penis",
-    "perv", "piss", "poof", "porn", "prick", "pube", "puke", "pussy", "queer", "rape", "retard",
-    "scum", "semen", "sex", "shit", "skank", "slag", "slut", "sod", "spic", "suck", "tart", "tit",
-    "tosser", "tramp", "turd", "twat", "vulva", "wank", "wench", "whore", "willy", "wuss", "anal",
-    "anus", "kike", "clit", "orgy", "smut", "pimp", "thug", "tard", "lmao", "wtf", "butthole",
-    "asshole", "motherfucker", "dumbass", "dipshit", "shithead", "bonehead", "scumbag",
-)  # fmt: skip
-OTHERS = (
-    "badword", "assent", "cop", "hop", "bad-site.example", "kill yourself", "covid19", "1488",
-    "сука", "傻逼", "バカ", "c++",
-)  # fmt: skip
 RULES = LocalRules.build([RuleSpec("r", terms=INSULTS + OTHERS)])
 
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 
 import pytest
+from evasion.insults import INSULTS, OTHERS
 from evasion.sieges import every, fragments
 
 from core.moderation.gate import StreamGate, Violation
 from core.moderation.rules import LocalRules, RuleSpec
 
-WORDS = ("ass", "badword", "bastard", "bad-site.example", "kill yourself", "1488", "сука", "傻逼")
-TERMS = LocalRules.build([RuleSpec("terms", terms=WORDS)])
+TERMS = LocalRules.build([RuleSpec("terms", terms=INSULTS + OTHERS)])
 EVERYTHING = LocalRules.build(
     [
-        RuleSpec("terms", terms=WORDS),
+        RuleSpec("terms", terms=INSULTS + OTHERS),
         RuleSpec("links", domains=("*",)),
         RuleSpec("domains", domains=("bad.site", "evil.example")),
         RuleSpec("invites", invites=True),
         RuleSpec("secrets", secrets=True),
-        RuleSpec("regexes", regexes=tuple(rf"\b{word}[a-z]*\b" for word in WORDS)),
+        RuleSpec("regexes", regexes=tuple(rf"\b{word}[a-z]*\b" for word in INSULTS)),
     ]
 )
 SIEGES = every()
