@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from typing import cast
 
 import msgspec
 from aiohttp import web
@@ -92,7 +93,7 @@ def _error(
 
 def reset(transport: asyncio.BaseTransport | None) -> None:
     """Close with a TCP reset."""
-    if isinstance(transport, asyncio.Transport):
+    if transport is not None:
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
+        cast("asyncio.Transport", transport).abort()  # uvloop's are not derived from it

@@ -274,7 +274,7 @@ class CompletionsSimulator:
         await response.prepare(turn.request)
         await response.write(head)
         transport = turn.request.transport
-        if not isinstance(transport, asyncio.Transport):
+        if transport is None:
             return response
         await self._pacer.write(transport, [framed(event) for event in content], turn.interval)
         if not transport.is_closing():
